@@ -1,0 +1,221 @@
+"""A watched channel without a valid value: the alarm that absence is.
+
+Law: the absence of a measurement is an alarm of its own and never the end of another (AL-02, AL-29). What
+is expected comes from the session, not from what happens to arrive (AL-30, P-14). One cause is one alarm.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from monitor.core.protocol import RANK, Priority, Watch
+from monitor.core.turn import Reading, Timer, Turn
+from monitor.core.vitals import FAULTS, METRICS
+
+SLOW_DEVICE_PERIODS = 2.5  # a device is silent after so many of its own periods at the earliest
+
+
+def watched(turn: Turn) -> list[Watch]:
+    """Return what must keep coming on this bed now."""
+    bed, session = turn.bed, turn.bed.session
+    if session is None:
+        return []
+    return [
+        watch
+        for watch in session.protocol.watch
+        if watch.metric not in session.without
+        and (
+            not watch.if_provided
+            or watch.metric in bed.latest
+            or any(watch.metric in device.profile.metrics for device in bed.devices.values())
+        )
+    ]
+
+
+def _since(turn: Turn, watch: Watch) -> datetime:
+    """Return from when the absence of a metric counts."""
+    bed, session = turn.bed, turn.session
+    latest = bed.latest.get(watch.metric)
+    instants = [session.started_at]
+    if latest is not None and latest.seen_at is not None:
+        instants.append(latest.seen_at)
+    if bed.link_restored_at is not None:
+        instants.append(bed.link_restored_at)
+    if session.same_limb and bed.cuff_since is not None and METRICS[watch.metric].channel == "oximeter":
+        hold = timedelta(seconds=session.protocol.timing.same_limb_hold_s)
+        instants.append(bed.cuff_since + hold)
+    return max(instants)
+
+
+def stale_after_s(turn: Turn, watch: Watch) -> float:
+    """Return after how many seconds a metric is stale; a slow device is given 2.5 of its periods."""
+    periods = [
+        d.profile.expected_interval_s for d in turn.bed.devices.values() if watch.metric in d.profile.metrics
+    ]
+    return max(watch.stale_after_s, SLOW_DEVICE_PERIODS * min(periods, default=0.0))
+
+
+def _steps(turn: Turn, watch: Watch) -> list[tuple[datetime, Priority]]:
+    """Return when the absence of a metric becomes low, medium and high."""
+    since = _since(turn, watch)
+    stale = stale_after_s(turn, watch)
+    slower = stale - watch.stale_after_s
+    steps: list[tuple[float, Priority]] = [
+        (stale, "low"),
+        (watch.medium_after_s + slower, "medium"),
+        (watch.high_after_s + slower, "high"),
+    ]
+    return [(since + timedelta(seconds=age), priority) for age, priority in steps]
+
+
+def judge_channels(turn: Turn) -> None:
+    """Raise, worsen or end the silence of every watched channel."""
+    if turn.bed.session is None or turn.bed.link_lost_at is not None:
+        return
+    channels: dict[str, list[Watch]] = {}
+    for watch in watched(turn):
+        channels.setdefault(METRICS[watch.metric].channel, []).append(watch)
+    for channel, watches in channels.items():
+        _judge_channel(turn, channel, watches)
+
+
+def _judge_channel(turn: Turn, channel: str, watches: list[Watch]) -> None:
+    worst: Priority | None = None
+    missing: list[Watch] = []
+    for watch in watches:
+        reached = [priority for at, priority in _steps(turn, watch) if at <= turn.now]
+        blocked = _blocked(turn, watch.metric)
+        if not reached and not blocked:
+            continue
+        missing.append(watch)
+        level = reached[-1] if reached else "low"
+        if worst is None or RANK[level] > RANK[worst]:
+            worst = level
+    key = f"no-data:{channel}"
+    if not missing:
+        if key in turn.bed.alarms:
+            turn.technical(key, None, f"{channel} measures again")
+        return
+    since = min(_since(turn, watch) for watch in missing)
+    turn.technical(
+        key,
+        worst,
+        _text(turn, missing),
+        metric=missing[0].metric,
+        onset_at=since,
+        pausable=False,
+    )
+    for watch in missing:
+        _freeze(turn, watch.metric)
+
+
+def _text(turn: Turn, missing: list[Watch]) -> str:
+    names = " and ".join(METRICS[watch.metric].label for watch in missing)
+    since = min(_since(turn, watch) for watch in missing)
+    metric = missing[0].metric
+    latest = turn.bed.latest.get(metric)
+    if latest is None or latest.seen_at is None:
+        tail = "nothing received since the session began"
+    else:
+        tail = f"no valid value since {since:%H:%M:%S} UTC (last {latest.valued_at:%H:%M:%S})"
+        if latest.value is None and latest.reason:
+            tail += f": {latest.reason}"
+    cause = _blocked(turn, metric)
+    return f"{names}: {cause}; {tail}" if cause and cause not in tail else f"{names}: {tail}"
+
+
+def _blocked(turn: Turn, metric: str) -> str:
+    """Return why the source of a metric cannot measure now, in words, or an empty string."""
+    bed = turn.bed
+    latest = bed.latest.get(metric)
+    channel = METRICS[metric].channel
+    for device in bed.devices.values():
+        serves = metric in device.profile.metrics or (
+            latest is not None and latest.device_id == device.profile.device_id
+        )
+        if not serves or (latest is not None and latest.device_id != device.profile.device_id):
+            continue
+        fault = blocking(device.faults, channel)
+        if fault:
+            return FAULTS[fault].text
+        if device.online is False:
+            return f"{device.profile.device_id} is offline"
+    return ""
+
+
+def blocking(faults: tuple[str, ...], channel: str) -> str:
+    """Return the fault under which no value of a channel can be trusted, or an empty string."""
+    for name in faults:
+        fault = FAULTS[name]
+        if fault.blocks and fault.channel in ("", channel):
+            return name
+    return ""
+
+
+def value_returned(turn: Turn, metric: str) -> None:
+    """A value came: its channel's silence may be over, and frozen alarms of the metric move again."""
+    if f"no-data:{METRICS[metric].channel}" in turn.bed.alarms:
+        judge_channels(turn)
+    for alarm in list(turn.bed.alarms.values()):
+        if alarm.frozen and alarm.metric == metric:
+            thawed = replace(alarm, frozen=False)
+            turn.bed.alarms[alarm.key] = thawed
+            turn.tell("AlarmThawed", alarm=thawed, reason="its measurement is back")
+
+
+def _freeze(turn: Turn, metric: str) -> None:
+    for alarm in list(turn.bed.alarms.values()):
+        if alarm.kind == "physiological" and alarm.metric == metric and not alarm.frozen:
+            frozen = replace(alarm, frozen=True)
+            turn.bed.alarms[alarm.key] = frozen
+            turn.tell("AlarmFrozen", alarm=frozen, reason="its measurement has stopped: it cannot end")
+
+
+def timers(turn: Turn) -> Iterator[Timer]:
+    """Yield when the absence of a metric becomes an alarm, or a worse one."""
+    if turn.bed.link_lost_at is not None:
+        return
+    for watch in watched(turn):
+        present = turn.bed.alarms.get(f"no-data:{METRICS[watch.metric].channel}")
+        rank = present.rank if present is not None else 0
+        for at, priority in _steps(turn, watch):
+            if RANK[priority] > rank:
+                yield at, judge_channels
+                break
+
+
+def lose_link(turn: Turn) -> None:
+    """The broker is gone: silence says nothing of devices; one technical alarm elsewhere speaks (P-45)."""
+    turn.dirty = True
+    turn.bed.link_lost_at = turn.bed.link_lost_at or turn.now
+
+
+def restore_link(turn: Turn) -> None:
+    """The broker is back: silence counts from now."""
+    turn.dirty = True
+    turn.bed.link_lost_at = None
+    turn.bed.link_restored_at = turn.now
+
+
+def speaks_for(turn: Turn, metric: str, reading: Reading) -> bool:
+    """Say whether a metric's present source is still fresh, so that another device stands beside it."""
+    if reading.seen_at is None:
+        return False
+    session = turn.bed.session
+    watches = [watch for watch in session.protocol.watch if watch.metric == metric] if session else []
+    limit_s = stale_after_s(turn, watches[0]) if watches else 30.0
+    return (turn.now - reading.seen_at).total_seconds() <= limit_s
+
+
+def same_limb_hold(turn: Turn, metric: str) -> bool:
+    """Say whether a cuff on the same limb is squeezing the probe now, for at most a minute (AL-54)."""
+    bed = turn.bed
+    if bed.cuff_since is None or bed.session is None or not bed.session.same_limb:
+        return False
+    if METRICS[metric].channel != "oximeter" or not any(
+        "cuff_inflating" in d.faults for d in bed.devices.values()
+    ):
+        return False
+    return (turn.now - bed.cuff_since).total_seconds() <= bed.session.protocol.timing.same_limb_hold_s

@@ -1,0 +1,198 @@
+"""Which of a device's readings are live: its clock, its message counter, its presence.
+
+Law: a reading is live only if it is newer than the last one and tells of now. What is retained, repeated,
+out of order or from a backlog is charted and never alarms or clears (AL-32, AL-33, P-11, P-20, P-30). A
+wrong clock is noticed and does not hide a live patient: a device that streams at the pace of time with a
+steady offset is live, with that offset taken off.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Literal, NamedTuple
+
+from monitor.core.vitals import Report
+
+Liveness = Literal["live", "retained", "repeated", "late"]
+
+SKEW_NOTICED = timedelta(seconds=5)  # AL-32: skew above 5 s is a technical low
+LATE = timedelta(seconds=60)  # AL-32: later than 60 s never triggers a "now" alarm
+PACE_PROVEN = timedelta(seconds=10)  # how long a steady offset must last before it is believed (proposed)
+GAP_KEPT = 64  # how many missing sequence ranges are remembered
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceProfile:
+    """What the installer says of a device (``beds.toml``): never changed by what it sends.
+
+    ``expected_interval_s`` is the time between its reports, ``averaging_s`` its own averaging, which is part
+    of the delay budget (AL-12). ``trust_clock`` false: the time of arrival counts, not the device's.
+    """
+
+    device_id: str
+    metrics: tuple[str, ...] = ()
+    expected_interval_s: float = 1.0
+    averaging_s: float = 0.0
+    trust_clock: bool = True
+
+
+@dataclass(slots=True)
+class Device:
+    """What a bed knows of a device that serves it.
+
+    ``offset`` is what is taken off its clock (``None``: its clock is believed). ``late_first`` anchors the
+    proof of a steady offset: when the first late reading was measured and received. ``skew_since`` is since
+    when its clock stands apart by about ``skew_first``; ``gap_at`` when a number was first missing.
+    """
+
+    profile: DeviceProfile
+    online: bool | None = None
+    boot_id: str | None = None
+    sequence: int | None = None
+    missing: tuple[tuple[int, int], ...] = ()
+    measured_at: datetime | None = None
+    seen_at: datetime | None = None
+    offset: timedelta | None = None
+    late_first: tuple[datetime, datetime] | None = None
+    skew: timedelta = timedelta(0)
+    skew_since: datetime | None = None
+    skew_first: timedelta = timedelta(0)
+    gap_at: datetime | None = None
+    faults: tuple[str, ...] = ()
+    malformed_at: datetime | None = None
+    malformed: str = ""
+
+    def copy(self) -> Device:
+        """Return a copy to change (the hot path's cheaper ``dataclasses.replace``)."""
+        return Device(
+            self.profile,
+            self.online,
+            self.boot_id,
+            self.sequence,
+            self.missing,
+            self.measured_at,
+            self.seen_at,
+            self.offset,
+            self.late_first,
+            self.skew,
+            self.skew_since,
+            self.skew_first,
+            self.gap_at,
+            self.faults,
+            self.malformed_at,
+            self.malformed,
+        )
+
+
+class Timed(NamedTuple):
+    """When a report counts: its instant on our clock, and whether it is live."""
+
+    at: datetime
+    liveness: Liveness
+
+
+def receive(device: Device, report: Report, now: datetime) -> Timed:
+    """Take a report into ``device`` (changed in place) and say whether and when it counts."""
+    repeated = _count(device, report)
+    if report.retained:
+        return Timed(report.measured_at or report.received_at, "retained")
+    if repeated:
+        return Timed(report.measured_at or report.received_at, "repeated")
+    device.seen_at = now
+    measured_at = report.measured_at if device.profile.trust_clock else None
+    if measured_at is None:
+        return Timed(now, "live")
+    if report.faults and "clock_unset" in report.faults:
+        return Timed(now, "live")
+    return place(device, measured_at, now)
+
+
+def place(device: Device, measured_at: datetime, now: datetime) -> Timed:
+    """Place a reading of the device's clock on ours, and say whether it tells of now."""
+    lateness = now - measured_at
+    if -SKEW_NOTICED <= lateness <= SKEW_NOTICED:
+        if device.skew_since is not None:
+            device.offset = device.late_first = device.skew_since = None
+            device.skew = timedelta(0)
+        return Timed(measured_at if lateness >= timedelta(0) else now, "live")
+    _note_skew(device, lateness, now)
+    if lateness < timedelta(0):
+        return Timed(now, "live")
+    if lateness <= LATE:
+        return Timed(measured_at, "live")
+    return _far_behind(device, measured_at, now, lateness)
+
+
+def _note_skew(device: Device, lateness: timedelta, now: datetime) -> None:
+    """Remember since when the clock stands apart by about the same amount."""
+    device.skew = lateness
+    if device.skew_since is None or abs(lateness - device.skew_first) > SKEW_NOTICED:
+        device.skew_since, device.skew_first = now, lateness
+
+
+def skewed(device: Device, now: datetime) -> bool:
+    """Say whether the device's clock has stood apart steadily for long enough to be sure."""
+    return device.skew_since is not None and now - device.skew_since >= PACE_PROVEN
+
+
+def _far_behind(device: Device, measured_at: datetime, now: datetime, lateness: timedelta) -> Timed:
+    """Tell a slow clock from a backlog: the clock keeps the pace of time, the backlog outruns it."""
+    if device.offset is not None and abs(lateness - device.offset) <= LATE:
+        return Timed(now - max(timedelta(0), lateness - device.offset), "live")
+    device.offset = None
+    if device.late_first is None:
+        device.late_first = (measured_at, now)
+        return Timed(measured_at, "late")
+    first_measured_at, first_received_at = device.late_first
+    passed, told = now - first_received_at, measured_at - first_measured_at
+    if not passed / 2 <= told <= passed * 1.5:
+        device.late_first = (measured_at, now)
+        return Timed(measured_at, "late")
+    if passed < PACE_PROVEN:
+        return Timed(measured_at, "late")
+    device.offset = lateness
+    return Timed(now, "live")
+
+
+def _count(device: Device, report: Report) -> bool:
+    """Follow the device's message counter; return whether this message came before (P-27, P-28)."""
+    sequence = report.sequence
+    if sequence is None:
+        return False
+    if report.boot_id != device.boot_id or device.sequence is None:
+        device.boot_id, device.sequence, device.missing, device.gap_at = report.boot_id, sequence, (), None
+        return False
+    expected = device.sequence + 1
+    if sequence == expected:
+        device.sequence = sequence
+        return False
+    if sequence > expected:
+        device.missing = (*device.missing, (expected, sequence - 1))[-GAP_KEPT:]
+        device.sequence = sequence
+        device.gap_at = device.gap_at or report.received_at
+        return False
+    return not _fill(device, sequence)
+
+
+def _fill(device: Device, sequence: int) -> bool:
+    """Take a late number out of the missing ranges; return whether it was missing."""
+    for index, (first, last) in enumerate(device.missing):
+        if first <= sequence <= last:
+            rest = [(first, sequence - 1), (sequence + 1, last)]
+            kept = tuple(pair for pair in rest if pair[0] <= pair[1])
+            device.missing = (*device.missing[:index], *kept, *device.missing[index + 1 :])
+            if not device.missing:
+                device.gap_at = None
+            return True
+    return False
+
+
+def missing_count(device: Device) -> int:
+    """Return how many messages are known to be missing."""
+    return sum(last - first + 1 for first, last in device.missing)
+
+
+def with_profile(device: Device | None, profile: DeviceProfile) -> Device:
+    """Return the device under a (new) profile; what is known of it stays."""
+    return Device(profile) if device is None else replace(device, profile=profile)

@@ -1,0 +1,397 @@
+"""Readings become alarm conditions.
+
+Law: only a live value of the right mode is judged; a cuff value keeps its own time and is never carried
+forward; a reading in doubt is held back for a bounded time only. Everything else is charted and counted.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from monitor.core import filters, schedule, absence, technical
+from monitor.core.device import LATE, Device, receive
+from monitor.core.filters import Confirmation, Excursion, Sample
+from monitor.core.inputs import Observe
+from monitor.core.protocol import Limit
+from monitor.core.session import Band, Point, Rule, Session, with_baseline, with_reading
+from monitor.core.turn import Backlog, Reading, Turn
+from monitor.core.vitals import FAULTS, INVALID, METRICS, VALID, Observation, Report
+
+WHOLE_STEPS = 2.0  # a gap counts for at most so many nominal periods (AF-06)
+MANUAL = "manual"
+
+
+def observe(turn: Turn, given: Observe) -> None:
+    """Take one report of a device that serves this bed."""
+    report = given.report
+    device = turn.bed.devices.get(report.device_id)
+    if device is None:
+        turn.refuse("Observe", f"device {report.device_id} does not serve {turn.bed.bed_id}")
+        return
+    device = turn.bed.devices[report.device_id] = device.copy()
+    if report.online is not None:
+        device.online = report.online
+        absence.judge_channels(turn)
+        if not report.observations and report.faults is None:
+            return
+    session = turn.bed.session
+    if session is not None and report.mode != session.mode:
+        technical.wrong_mode(turn, device, report)
+        return
+    timed = receive(device, report, turn.now)
+    if timed.liveness != "live":
+        if timed.liveness == "late":
+            _late(turn, report)
+        technical.judge_device(turn, device)
+        return
+    if device.offset is not None or device.gap_at is not None:
+        turn.dirty = True
+    if report.faults is not None and report.faults != device.faults:
+        technical.set_faults(turn, device, report.faults)
+    for observation in report.observations:
+        _take(turn, device, observation, _instant(report, observation, timed.at))
+    if device.skew_since is not None or device.gap_at is not None or device.malformed_at is not None:
+        technical.judge_device(turn, device)
+
+
+def observe_manual(turn: Turn, observations: tuple[Observation, ...], by: str, at: datetime) -> None:
+    """Take what a person measured; it enters the same core, marked (values in the metrics' units)."""
+    for observation in observations:
+        _record(turn, observation, f"{MANUAL}:{by}", at, nominal_s=60.0)
+
+
+def _instant(report: Report, observation: Observation, at: datetime) -> datetime:
+    """Return the instant of an observation that may have a time of its own, on our clock."""
+    if observation.measured_at is None:
+        return at
+    return at - (report.at - observation.measured_at)
+
+
+def _take(turn: Turn, device: Device, observation: Observation, at: datetime) -> None:
+    metric = METRICS[observation.metric]
+    if turn.now - at > LATE:
+        _chart_late(turn, observation, at)
+        return
+    if device.faults and observation.value is not None:
+        blocked = absence.blocking(device.faults, metric.channel)
+        if blocked:
+            observation = observation._replace(value=None, validity=INVALID, reason=FAULTS[blocked].text)
+    _record(turn, observation, device.profile.device_id, at, device.profile.expected_interval_s)
+
+
+def _record(turn: Turn, observation: Observation, source: str, at: datetime, nominal_s: float) -> None:
+    """Make an observation the newest of its metric, if it is, and judge it."""
+    bed = turn.bed
+    name = observation.metric
+    before = bed.latest.get(name)
+    slot = name
+    if before is not None and before.device_id != source and not METRICS[name].aperiodic:
+        if absence.speaks_for(turn, name, before):
+            technical.second_source(turn, name, before, source)
+            slot = f"{name}@{source}"  # a second device beside the first: judged by itself
+            before = bed.latest.get(slot)
+    if before is not None and at <= before.at:
+        return  # repeated or out of order: charted, never judged (AL-32, P-27)
+    if before is None:
+        turn.dirty = True
+    elif before.device_id != source:
+        technical.second_source(turn, name, before, source)
+    value = observation.value
+    if value is None:
+        valued_at, seen_at = (before.valued_at, before.seen_at) if before else (None, None)
+        bed.latest[slot] = Reading(None, INVALID, at, source, observation.reason, valued_at, seen_at)
+        return
+    bed.latest[slot] = Reading(value, observation.validity, at, source, observation.reason, at, turn.now)
+    session = bed.session
+    if session is None:
+        return
+    if bed.alarms:
+        absence.value_returned(turn, name)
+    if METRICS[name].aperiodic:
+        _cuff(turn, session, observation, at)
+        return
+    _continuous(turn, session, observation, at, _step_s(before, at, nominal_s), slot)
+
+
+def _step_s(before: Reading | None, at: datetime, nominal_s: float) -> float:
+    """Return how much time a sample stands for, in seconds: since the last value, at most two periods."""
+    if before is None or before.valued_at is None:
+        return 0.0
+    gap = (at - before.valued_at).total_seconds()
+    most = WHOLE_STEPS * nominal_s
+    return min(gap, most) if gap > 0 else 0.0
+
+
+def _continuous(
+    turn: Turn, session: Session, observation: Observation, at: datetime, step_s: float, slot: str
+) -> None:
+    name, value = observation.metric, observation.value
+    assert value is not None
+    if session.phase == "baseline" and observation.validity == VALID and slot == name:
+        _baseline(turn, session, name, Point(at, value))
+        session = turn.session
+    band = session.plan.get(name)
+    if band is None or (band.low < value < band.high and slot not in turn.bed.tracks):
+        return
+    good = observation.validity == VALID
+    held = absence.same_limb_hold(turn, name)
+    for rule in band.rules:
+        if rule.filter is not None:
+            _filter(turn, rule, Sample(value, good, at, step_s), held, slot)
+        elif rule.limit.annotation and rule.boundary.beyond(value):
+            _annotate(turn, rule, value, at)
+    technical.judge_quality(turn, name)
+
+
+def _filter(turn: Turn, rule: Rule, sample: Sample, held: bool, slot: str) -> None:
+    """Pass one sample through one rule's filter and do what it says."""
+    limit, boundary, chosen = rule
+    assert chosen is not None
+    if held and boundary.beyond(sample.value) and not _deep(rule, sample.value):
+        return  # the cuff squeezes the same limb: held back, charted, never the floor (AL-54)
+    state = turn.bed.tracks.get(slot, {}).get(limit.id, filters.IDLE)
+    assert isinstance(state, Excursion)
+    after, verdict = filters.judge(chosen, boundary, state, sample)
+    _keep(turn, slot, limit, None if after is filters.IDLE else after)
+    if verdict == "fires":
+        text = filters.why(boundary, after, _unit(limit))
+        _raise(turn, rule, sample.value, after.onset_at or sample.at, text, after.path)
+    elif verdict == "clears" and not _fired_elsewhere(turn, limit, slot):
+        _clear(turn, limit, f"back inside {boundary.value:g} {_unit(limit)}: now {sample.value:g}")
+    elif verdict == "present":
+        _follow(turn, limit, after)
+
+
+def _fired_elsewhere(turn: Turn, limit: Limit, slot: str) -> bool:
+    """Say whether another source of the same metric still holds this limit's alarm."""
+    for other, states in turn.bed.tracks.items():
+        state = states.get(limit.id)
+        if other != slot and isinstance(state, Excursion) and state.fired:
+            return True
+    return False
+
+
+def _deep(rule: Rule, value: float) -> bool:
+    floor = rule.filter.floor if rule.filter else None
+    return floor is not None and (value <= floor if rule.boundary.side == "low" else value >= floor)
+
+
+def _cuff(turn: Turn, session: Session, observation: Observation, at: datetime) -> None:
+    """Judge one value of a cuff measurement: repeat-confirm, hard ceiling, hold, checkpoints."""
+    name, value = observation.metric, observation.value
+    assert value is not None
+    point = Point(at, value)
+    turn.measured = turn.dirty = True
+    session = turn.bed.session = replace(session, readings=with_reading(session, name, point))
+    if session.phase == "baseline" and observation.validity == VALID:
+        _baseline(turn, session, name, point)
+        _hold(turn, name, point)
+    schedule.meet_checkpoints(turn, name, at)
+    schedule.cuff_measured(turn)
+    band = turn.session.plan.get(name)
+    if band is not None:
+        judge_cuff(turn, band, observation, at)
+
+
+def judge_cuff(turn: Turn, band: Band, observation: Observation, at: datetime) -> None:
+    """Pass a cuff value through every limit of its metric (also used when a limit has changed)."""
+    value = observation.value
+    assert value is not None
+    for rule in band.rules:
+        if rule.limit.annotation:
+            if rule.boundary.beyond(value):
+                _annotate(turn, rule, value, at)
+            continue
+        _confirm(turn, rule, Sample(value, observation.validity == VALID, at, 0.0))
+
+
+def _confirm(turn: Turn, rule: Rule, sample: Sample) -> None:
+    limit, boundary, _ = rule
+    state = turn.bed.tracks.get(limit.metric, {}).get(limit.id)
+    assert state is None or isinstance(state, Confirmation)
+    after, verdict, path = filters.confirm(
+        boundary,
+        state,
+        sample,
+        needs_repeat=limit.confirm,
+        repeat_within_s=limit.repeat_within_s,
+        deadband=limit.deadband,
+    )
+    _keep(turn, limit.metric, limit, after)
+    words = f"{sample.value:g} {_unit(limit)}, {boundary.words()}"
+    if verdict == "pending":
+        due = after.repeat_due_at.isoformat() if after and after.repeat_due_at else ""
+        turn.tell(
+            "ReadingUnconfirmed",
+            rule=limit.id,
+            metric=limit.metric,
+            value=sample.value,
+            reason=f"{words}; repeat asked",
+            due_at=due,
+        )
+    elif verdict == "fires":
+        first = f"{state.first_value:g}, repeat " if state is not None else ""
+        reason = f"{first}{words}" + (" (confirmed)" if path == "confirmed" else ", at once")
+        _raise(turn, rule, sample.value, state.first_at if state else sample.at, reason, path)
+    elif verdict == "clears":
+        _clear(turn, limit, f"cuff {sample.value:g} {_unit(limit)}, inside {boundary.value:g}")
+    elif verdict == "idle" and state is not None:
+        turn.tell(
+            "ReadingNotConfirmed",
+            rule=limit.id,
+            metric=limit.metric,
+            value=sample.value,
+            reason=f"first {state.first_value:g}, repeat {sample.value:g} {_unit(limit)}",
+        )
+
+
+def _raise(turn: Turn, rule: Rule, value: float, onset_at: datetime, text: str, path: str) -> None:
+    limit = rule.limit
+    if limit.id in turn.bed.alarms:
+        return  # another source of the metric raised it already
+    metric = METRICS[limit.metric]
+    floor = path == "floor" or (
+        limit.priority == "high" and rule.filter is not None and rule.filter.floor is not None
+    )
+    alarm = turn.make(
+        limit.id,
+        "physiological",
+        limit.priority,
+        onset_at,
+        f"{metric.label} {value:g} {metric.unit}: {text}",
+        metric=limit.metric,
+        side=limit.side,
+        value=value,
+        limit=rule.boundary.words(),
+        worst=value,
+        latching=limit.latching,
+        pausable=limit.pausable and not floor,
+    )
+    turn.raise_alarm(alarm)
+
+
+def _clear(turn: Turn, limit: Limit, reason: str) -> None:
+    alarm = turn.bed.alarms.get(limit.id)
+    if alarm is not None:
+        turn.end_alarm(alarm, reason)
+
+
+def _follow(turn: Turn, limit: Limit, state: Excursion) -> None:
+    """Keep the worst value and the number of returns on a present alarm."""
+    alarm = turn.bed.alarms.get(limit.id)
+    if alarm is not None and (alarm.worst != state.worst or alarm.flaps != state.flaps):
+        turn.bed.alarms[limit.id] = replace(alarm, worst=state.worst, flaps=state.flaps)
+
+
+def _annotate(turn: Turn, rule: Rule, value: float, at: datetime) -> None:
+    """Mark the chart once per session and rule; never an alarm."""
+    session = turn.bed.session
+    if session is None or rule.limit.id in session.annotated:
+        return
+    turn.bed.session = replace(session, annotated=(*session.annotated, rule.limit.id))
+    words = f"{value:g} {_unit(rule.limit)}, {rule.boundary.words()}"
+    turn.tell(
+        "LimitAnnotated",
+        rule=rule.limit.id,
+        metric=rule.limit.metric,
+        value=value,
+        reason=words,
+        read_at=at.isoformat(),
+    )
+
+
+def _baseline(turn: Turn, session: Session, name: str, point: Point) -> None:
+    points = session.baseline.get(name)
+    if points is not None and point.at - points[-1].at < timedelta(
+        minutes=session.protocol.baseline.apart_min
+    ):
+        return
+    more = with_baseline(session, name, point)
+    if more is None:
+        return
+    had = session.base(name)
+    after = turn.bed.session = replace(session, baseline=more)
+    base = after.base(name)
+    if had is None and base is not None:
+        turn.tell(
+            "BaselineEstablished",
+            metric=name,
+            value=base,
+            reason=f"median of {len(more[name])} readings before the dose",
+        )
+
+
+def _hold(turn: Turn, name: str, point: Point) -> None:
+    """Prompt to hold the dose when a baseline reading is above the protocol's line; a later one clears it."""
+    session = turn.bed.session
+    if session is None:
+        return
+    for hold in session.protocol.hold:
+        if hold.metric != name:
+            continue
+        if point.value > hold.above:
+            turn.bed.session = session = replace(session, held={**session.held, name: point.at})
+            turn.tell(
+                "HoldPrompted",
+                metric=name,
+                value=point.value,
+                reason=f"{point.value:g} above {hold.above:g} {METRICS[name].unit} before the dose; measure again after {hold.repeat_after_min:g} min",
+            )
+        elif name in session.held:
+            held = {metric: at for metric, at in session.held.items() if metric != name}
+            turn.bed.session = session = replace(session, held=held)
+            turn.tell(
+                "HoldCleared",
+                metric=name,
+                value=point.value,
+                reason=f"{point.value:g}, at most {hold.above:g}",
+            )
+
+
+def _late(turn: Turn, report: Report) -> None:
+    for observation in report.observations:
+        _chart_late(turn, observation, observation.measured_at or report.at)
+
+
+def _chart_late(turn: Turn, observation: Observation, at: datetime) -> None:
+    """Count a reading that came too late to alarm; a summary follows when the backlog is over (AL-33)."""
+    session, value = turn.bed.session, observation.value
+    if session is None or value is None:
+        return
+    latest = turn.bed.latest.get(observation.metric)
+    if latest is not None and at <= latest.at and METRICS[observation.metric].aperiodic:
+        return  # a cuff value repeated in a later message is no backlog
+    band = session.plan.get(observation.metric)
+    beyond = band is not None and not band.low <= value <= band.high
+    old = turn.bed.backlog
+    turn.bed.backlog = Backlog(
+        (old.count if old else 0) + 1,
+        (old.beyond if old else 0) + beyond,
+        min(old.first_at, at) if old else at,
+        max(old.last_at, at) if old else at,
+        turn.now,
+    )
+    turn.dirty = True
+    if METRICS[observation.metric].aperiodic:
+        schedule.meet_checkpoints(turn, observation.metric, at)
+
+
+def _keep(turn: Turn, slot: str, limit: Limit, state: Excursion | Confirmation | None) -> None:
+    """Put a filter's state back; idle filters take no room."""
+    of_slot = turn.bed.tracks.get(slot)
+    if state is None and (of_slot is None or limit.id not in of_slot):
+        return
+    changed = dict(of_slot or {})
+    if state is None:
+        del changed[limit.id]
+    else:
+        changed[limit.id] = state
+    if changed:
+        turn.bed.tracks[slot] = changed
+    else:
+        turn.bed.tracks.pop(slot, None)
+
+
+def _unit(limit: Limit) -> str:
+    return METRICS[limit.metric].unit

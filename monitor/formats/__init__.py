@@ -1,0 +1,30 @@
+"""Device payloads become reports: one file per format, all listed in one table.
+
+To add a format: write its file with a ``FORMAT`` and put it into ``FORMATS``; nothing else changes.
+"""
+
+from __future__ import annotations
+
+from monitor.formats import hl7v2, native
+from monitor.formats.contract import MAX_PAYLOAD_BYTES, Context, Decoded, Format, Undecodable
+
+__all__ = ["FORMATS", "MAX_PAYLOAD_BYTES", "Context", "Decoded", "Format", "Undecodable", "decode"]
+
+FORMATS: dict[str, Format] = {row.name: row for row in (native.FORMAT, hl7v2.FORMAT)}
+
+
+def decode(name: str, payload: bytes, context: Context) -> Decoded:
+    """Decode one payload by the format called ``name``.
+
+    Raises:
+        Undecodable: the payload holds no report; the text is the reason for the quarantine.
+    """
+    row = FORMATS[name]
+    if len(payload) > row.max_payload_bytes:
+        raise Undecodable(f"payload of {len(payload)} bytes; at most {row.max_payload_bytes} are read (S-05)")
+    try:
+        return row.decode(payload, context)
+    except Undecodable:
+        raise
+    except Exception as fault:  # a decoder's own mistake must never stop the loop (P-25)
+        raise Undecodable(f"the {name} decoder failed: {type(fault).__name__}: {fault}") from fault

@@ -1,0 +1,75 @@
+"""What every decoder takes and gives.
+
+Law: a decoder is a pure function of the bytes and their context. It returns what the message says, with a
+reason for every number it converted or refused, or it raises ``Undecodable``; it never drops a value in
+silence and never raises anything else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, tzinfo
+from typing import Any, NamedTuple
+
+from monitor.core.vitals import Report
+
+
+class Undecodable(ValueError):
+    """A payload that holds no report; the text says where and why, for the quarantine."""
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What a decoder may know besides the bytes.
+
+    ``device_id`` is the device that ``beds.toml`` names for the topic (a message that names its own
+    devices overrides it); ``zone`` is the device's, for times without an offset; ``options`` are the
+    format's own settings (a key map, a code table), checked when the configuration was read.
+    """
+
+    device_id: str
+    received_at: datetime
+    topic: str = ""
+    retained: bool = False
+    zone: tzinfo | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Decoded(NamedTuple):
+    """The reports of one message, and what in it was not a vital sign.
+
+    ``ignored`` counts the parts that are understood and hold no vital sign (a gateway's advertisement of
+    a thermometer); they are no error. Empty ``reports`` with a reason in ``note`` is a good message.
+    """
+
+    reports: tuple[Report, ...]
+    ignored: int = 0
+    note: str = ""
+
+
+Decoder = Callable[[bytes, Context], Decoded]
+
+
+MAX_PAYLOAD_BYTES = 16 * 1024  # ALARMS S-05
+
+OptionCheck = Callable[[Mapping[str, Any]], tuple[str, ...]]
+
+
+def takes_no_options(options: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the mistakes in the options of a format that has none."""
+    return tuple(f"options.{key}: this format takes no options; remove it" for key in options)
+
+
+class Format(NamedTuple):
+    """One row of the table of formats: its name in ``beds.toml`` and ``decode --format``, and how it works.
+
+    ``check`` names every mistake in ``[devices.options]``; the configuration calls it before the start.
+    ``max_payload_bytes`` is more than the rule of S-05 where the standard's messages are larger.
+    """
+
+    name: str
+    title: str
+    decode: Decoder
+    check: OptionCheck = takes_no_options
+    max_payload_bytes: int = MAX_PAYLOAD_BYTES

@@ -1,0 +1,320 @@
+"""The one door to the broker: MQTT 5, QoS 1, presence by birth and last will.
+
+Law: what was handed over is published once per connection session and counted when the broker confirms it.
+The publisher sleeps until the next message is due and never sends early. It has no threads: one loop serves
+every connection, so that five hundred devices cost one process half a core at most (bench/ward).
+"""
+
+from __future__ import annotations
+
+import selectors
+import ssl
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import paho.mqtt.client as mqtt
+from paho.mqtt.enums import CallbackAPIVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
+
+from simulators.device import KEEPALIVE_S, Message
+from simulators.speech import ROOT, presence
+
+PORTS = {"mqtt": 1883, "mqtts": 8883}
+IN_FLIGHT = 2000  # unconfirmed messages on one connection before the rest waits; Mosquitto's own limit may be lower
+RETRY_S = 1.0
+KEPT_S = 3600  # the broker keeps the session of a lost connection for an hour
+
+
+class BrokerRefused(RuntimeError):
+    """The broker cannot be reached or does not let us in; the text says why and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Broker:
+    """Where the broker is and how to sign in.
+
+    ``url`` is ``mqtt://host:port`` or ``mqtts://host:port``.
+    """
+
+    url: str
+    username: str | None = None
+    password: str | None = None
+    ca_file: Path | None = None
+
+    @property
+    def host(self) -> str:
+        """Return the host's name."""
+        return urlsplit(self.url).hostname or "127.0.0.1"
+
+    @property
+    def port(self) -> int:
+        """Return the TCP port."""
+        parts = urlsplit(self.url)
+        return parts.port or PORTS[parts.scheme]
+
+    def __post_init__(self) -> None:
+        """Refuse an address that names no known scheme."""
+        if urlsplit(self.url).scheme not in PORTS:
+            raise BrokerRefused(f"--broker {self.url!r}: write it as mqtt://host:1883 or mqtts://host:8883")
+
+
+@dataclass(slots=True)
+class Tally:
+    """What became of the messages."""
+
+    sent: int = 0
+    confirmed: int = 0
+    refused: int = 0
+    reconnects: int = 0
+    late_ms: deque[float] = field(default_factory=lambda: deque(maxlen=200_000))  # the newest
+
+    def late_at(self, share: float) -> float:
+        """Return the lateness, ms, that ``share`` (0 to 1) of the messages stayed under."""
+        ordered = sorted(self.late_ms)
+        return ordered[min(int(share * len(ordered)), len(ordered) - 1)] if ordered else 0.0
+
+
+Received = Callable[[str, bytes, bool], None]
+
+
+class Connection:
+    """One MQTT connection, driven from outside (no thread)."""
+
+    def __init__(self, broker: Broker, client_id: str, tally: Tally, will: Message | None = None) -> None:
+        """Prepare; ``connect`` opens it. ``will`` is what the broker says when we are lost."""
+        self._broker, self._tally = broker, tally
+        self.client_id = client_id
+        self.ready = False
+        self._been_ready = False
+        self.subscriptions: list[str] = []
+        self.on_received: Received | None = None
+        self.births: dict[str, Message] = {}
+        self._retry_at = 0.0
+        self._refusal = ""
+        client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id=client_id, protocol=mqtt.MQTTv5)
+        client.max_inflight_messages_set(IN_FLIGHT)
+        client.on_connect = self._connected
+        client.on_disconnect = self._disconnected
+        client.on_publish = self._confirmed
+        client.on_message = self._received
+        if broker.username is not None:
+            client.username_pw_set(broker.username, broker.password)
+        if broker.url.startswith("mqtts"):
+            client.tls_set_context(ssl.create_default_context(cafile=broker.ca_file))
+        if will is not None:
+            client.will_set(will.topic, will.payload, qos=1, retain=True)
+        self._client = client
+
+    def connect(self) -> None:
+        """Open the connection.
+
+        Raises:
+            BrokerRefused: nobody listens there.
+        """
+        keep = Properties(PacketTypes.CONNECT)
+        keep.SessionExpiryInterval = KEPT_S
+        broker = self._broker
+        try:
+            self._client.connect(
+                broker.host, broker.port, keepalive=int(KEEPALIVE_S / 1.5), clean_start=True, properties=keep
+            )
+        except OSError as fault:
+            raise BrokerRefused(
+                f"no broker at {broker.url} ({fault}); start one, or name another with --broker"
+            ) from fault
+
+    def publish(self, message: Message) -> None:
+        """Hand one message to the broker; while it is away, it is kept."""
+        if message.retained:
+            self.births[message.topic] = message
+        self._tally.sent += 1
+        self._client.publish(message.topic, message.payload, qos=1, retain=message.retained)
+
+    def subscribe(self, topic: str) -> None:
+        """Hear a topic, now and after every reconnect."""
+        self.subscriptions.append(topic)
+        if self.ready:
+            self._client.subscribe(topic, qos=1)
+
+    def close(self) -> None:
+        """Say good-bye; the last will is not spoken."""
+        self._client.disconnect()
+        self.turn(readable=False)
+
+    def fileno(self) -> int:
+        """Return the socket's number, -1 when there is none."""
+        connected = self._client.socket()
+        return connected.fileno() if connected is not None else -1
+
+    def turn(self, *, readable: bool) -> None:
+        """Do what is waiting: read, write, keep alive, reconnect.
+
+        Raises:
+            BrokerRefused: the broker does not let us in.
+        """
+        if self._refusal:
+            raise BrokerRefused(self._refusal)
+        if readable and self.fileno() >= 0:
+            self._client.loop_read()
+        while self.fileno() >= 0 and self._client.want_write():
+            if self._client.loop_write() != mqtt.MQTT_ERR_SUCCESS:
+                break
+        self._client.loop_misc()
+        if self.fileno() < 0 and time.monotonic() >= self._retry_at:
+            self._retry_at = time.monotonic() + RETRY_S
+            try:
+                self._client.reconnect()
+            except OSError:
+                return
+
+    def _connected(
+        self, client: mqtt.Client, _userdata: object, _flags: mqtt.ConnectFlags, code: ReasonCode, _properties: object
+    ) -> None:
+        if code.is_failure:
+            self._refusal = f"the broker at {self._broker.url} refused {self.client_id}: {code}; see --username"
+            return
+        again = self._been_ready
+        self.ready = self._been_ready = True
+        self._tally.reconnects += again
+        for message in self.births.values() if again else ():
+            self.publish(message)  # the last will has spoken meanwhile: presence is said again on every connect
+        for topic in self.subscriptions:
+            client.subscribe(topic, qos=1)
+
+    def _disconnected(self, *_arguments: object) -> None:
+        self.ready = False
+        self._retry_at = time.monotonic() + RETRY_S
+
+    def _confirmed(self, _client: mqtt.Client, _userdata: object, _mid: int, code: ReasonCode, _p: object) -> None:
+        if code.is_failure:
+            self._tally.refused += 1
+        else:
+            self._tally.confirmed += 1
+
+    def _received(self, _client: mqtt.Client, _userdata: object, message: mqtt.MQTTMessage) -> None:
+        if self.on_received is not None:
+            self.on_received(message.topic, message.payload, message.retain)
+
+
+class Publisher:
+    """All connections of one process, and the clock by which messages leave.
+
+    Args:
+        broker: where to.
+        name: begins the client ids.
+        site: the site's name in topics.
+        devices: device ids; each gets a connection of its own with a last will, when ``each_its_own``.
+        each_its_own: one connection for each device (real presence) or one for all.
+    """
+
+    def __init__(
+        self, broker: Broker, name: str, site: str = "clinic", devices: Iterable[str] = (), *, each_its_own: bool = False
+    ) -> None:
+        """Prepare the connections."""
+        self.tally = Tally()
+        self.site = site
+        self.devices = list(devices)
+        self._main = Connection(broker, name, self.tally)
+        self._own: dict[str, Connection] = {}
+        if each_its_own:
+            self._own = {each: Connection(broker, each, self.tally, self._gone(each)) for each in self.devices}
+        self._selector = selectors.DefaultSelector()
+        self._watched: dict[Connection, int] = {}
+
+    def _gone(self, device_id: str) -> Message:
+        return self._presence(device_id, "offline")
+
+    def _presence(self, device_id: str, state: str) -> Message:
+        topic = f"{ROOT}/{self.site}/devices/{device_id}/status"
+        return Message(0.0, topic, presence(state, datetime.now(UTC), device_id), True, device_id)
+
+    @property
+    def _connections(self) -> Iterator[Connection]:
+        yield self._main
+        yield from self._own.values()
+
+    def connect(self, within_s: float = 10.0) -> None:
+        """Open every connection and wait until the broker has let all of them in.
+
+        Raises:
+            BrokerRefused: it did not, in time.
+        """
+        for connection in self._connections:
+            connection.connect()
+        deadline = time.monotonic() + within_s
+        while not all(connection.ready for connection in self._connections):
+            if time.monotonic() > deadline:
+                raise BrokerRefused(f"the broker took the connection but did not answer within {within_s:g} s")
+            self.wait(0.05)
+
+    def hear(self, topic: str, received: Received) -> None:
+        """Subscribe to a topic; ``received(topic, payload, retained)`` is called in ``wait``."""
+        self._main.on_received = received
+        self._main.subscribe(topic)
+
+    def publish(self, message: Message) -> None:
+        """Send one message now."""
+        self._own.get(message.device_id, self._main).publish(message)
+
+    def wait(self, seconds: float) -> None:
+        """Serve the connections for ``seconds``, and at least once."""
+        deadline = time.monotonic() + seconds
+        while True:
+            self._watch()
+            left = deadline - time.monotonic()
+            ready = self._selector.select(max(left, 0.0)) if self._watched else []
+            if not self._watched and left > 0.0:
+                time.sleep(min(left, 0.05))
+            readable = {key.data for key, _ in ready}
+            # Only a second turn in a while is owed to connections that have nothing to read.
+            for connection in readable or self._connections:
+                connection.turn(readable=connection in readable)
+            if time.monotonic() >= deadline:
+                return
+
+    def _watch(self) -> None:
+        """Let the selector follow sockets that were opened or closed."""
+        for connection in self._connections:
+            number = connection.fileno()
+            if self._watched.get(connection, -1) == number:
+                continue
+            if connection in self._watched:
+                try:
+                    self._selector.unregister(self._watched.pop(connection))
+                except (KeyError, ValueError):
+                    pass  # the kernel forgot the closed socket already
+            if number >= 0:
+                self._selector.register(number, selectors.EVENT_READ, connection)
+                self._watched[connection] = number
+
+    def drain(self, within_s: float = 30.0) -> bool:
+        """Wait until the broker has confirmed everything; return whether it did in time."""
+        deadline = time.monotonic() + within_s
+        while self.tally.confirmed + self.tally.refused < self.tally.sent:
+            if time.monotonic() > deadline:
+                return False
+            self.wait(0.01)
+        return True
+
+    def say_online(self) -> None:
+        """Publish that every device is online: the birth message."""
+        for device_id in self.devices:
+            self.publish(self._presence(device_id, "online"))
+
+    def say_offline(self) -> None:
+        """Publish that every device is offline, as a tidy end does."""
+        for device_id in self.devices:
+            self.publish(self._gone(device_id))
+
+    def close(self) -> None:
+        """Close every connection tidily."""
+        for connection in self._connections:
+            connection.close()
+        self._selector.close()
