@@ -1,1 +1,3 @@
-"""Afterwatch: watch a patient's vital signs through a ketamine session and tell the right person."""
+"""Afterwatch: secondary notification of vital signs while ketamine is given."""
+
+__version__ = "0.1.0"

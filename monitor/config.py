@@ -10,6 +10,7 @@ import json
 import os
 import re
 import tomllib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, TypeVar
@@ -19,6 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from monitor.core import protocol as shapes
 from monitor.core.device import DeviceProfile
+from monitor.core.escalation import Ladder, Level
 from monitor.core.protocol import Priority, Protocol
 from monitor.core.soundness import problems
 from monitor.core.vitals import METRICS
@@ -94,13 +96,17 @@ class Web(_Strict):
 
 
 class Target(_Strict):
-    """One place a message can go: an apprise URL, by environment or file unless it holds no secret."""
+    """One place a message can go: an apprise URL, by environment or file unless it holds no secret.
+
+    ``deadline_s`` bounds one attempt; ``fallback`` is the target that is told when this one fails (AL-39).
+    """
 
     id: Name
     url: str = ""
     url_env: str = ""
     url_file: str = ""
     deadline_s: float = Field(10.0, gt=0, le=60)
+    fallback: str = ""
 
     def resolve(self) -> str:
         """Return the apprise URL, or an empty string when it is not there."""
@@ -108,19 +114,71 @@ class Target(_Strict):
 
 
 class Route(_Strict):
-    """Which outcomes go to which targets."""
+    """Which alarms go to which targets at once; ``follow_up``: also when one is accepted and when it ends."""
 
     targets: list[Name] = Field(min_length=1)
     priorities: list[Priority] = ["high", "medium", "low"]
     kinds: list[Literal["physiological", "technical"]] = ["physiological", "technical"]
     beds: list[Name] = []
+    follow_up: bool = False
+
+
+class Person(_Strict):
+    """Somebody an alarm can be offered to: the targets that reach them, and their roles."""
+
+    id: Name
+    roles: list[Name] = []
+    targets: list[Name] = Field(min_length=1)
+
+
+class LevelEntry(_Strict):
+    """One level of a ladder: ``to`` names people by id, or ``role:nurse`` for everybody on duty in a role."""
+
+    to: list[str] = Field(min_length=1)
+    wait_s: float = Field(60.0, ge=10, le=1800)
+
+
+class LadderEntry(_Strict):
+    """Whom alarms of some priorities are offered to, level after level, until somebody accepts."""
+
+    priorities: list[Priority] = Field(min_length=1)
+    levels: list[LevelEntry] = Field(min_length=1)
+
+
+class RepeatTimes(_Strict):
+    """How often an alarm that nobody has accepted is told again, in seconds; 0 is never (P-48)."""
+
+    high: float = Field(120.0, ge=30, le=1800)
+    medium: float = Field(300.0, ge=0, le=3600)
+    low: float = Field(0.0, ge=0, le=3600)
 
 
 class Notify(_Strict):
-    """Targets and routes of notification."""
+    """Who is told: targets, routes to them, and people on ladders. ``lifetime_s``: when a message is too old."""
 
     targets: list[Target] = []
     routes: list[Route] = []
+    people: list[Person] = []
+    ladders: list[LadderEntry] = []
+    repeat_s: RepeatTimes = RepeatTimes()
+    lifetime_s: float = Field(300.0, ge=60, le=3600)
+
+    def ladder(self, on_duty: Sequence[str] = ()) -> Ladder:
+        """Return the ladder for the people on duty; with nobody named, everybody is taken to be."""
+        present = [one for one in self.people if not on_duty or one.id in on_duty]
+        levels: dict[Priority, tuple[Level, ...]] = {}
+        for entry in self.ladders:
+            made = tuple(Level(_people(level.to, present), level.wait_s) for level in entry.levels)
+            levels |= dict.fromkeys(entry.priorities, made)
+        every = {name: value for name, value in self.repeat_s if value > 0}
+        return Ladder(levels, every, tuple(on_duty))
+
+
+def _people(names: list[str], present: list[Person]) -> tuple[str, ...]:
+    found = (
+        one.id for name in names for one in present if name in (one.id, *map("role:{}".format, one.roles))
+    )
+    return tuple(dict.fromkeys(found))
 
 
 class Clinic(_Strict):

@@ -13,7 +13,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
@@ -74,8 +74,12 @@ def _parser() -> argparse.ArgumentParser:
 
 def _add_broker(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("broker")
-    group.add_argument("--broker", default="mqtt://127.0.0.1:1883", help="mqtt://host:port or mqtts:// (%(default)s)")
-    group.add_argument("--site", default="clinic", help="site name in the topics afterwatch/v1/SITE/… (%(default)s)")
+    group.add_argument(
+        "--broker", default="mqtt://127.0.0.1:1883", help="mqtt://host:port or mqtts:// (%(default)s)"
+    )
+    group.add_argument(
+        "--site", default="clinic", help="site name in the topics afterwatch/v1/SITE/… (%(default)s)"
+    )
     group.add_argument("--username", help="user name at the broker")
     group.add_argument("--password-file", type=Path, help="file whose first line is the password")
     group.add_argument("--ca-file", type=Path, help="certificate authority of an mqtts broker")
@@ -95,15 +99,35 @@ def _add_ward(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
         epilog=EXIT_CODES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--beds", type=int, default=6, help="number of beds; each has an oximeter and a cuff (%(default)s)")
+    parser.add_argument(
+        "--beds", type=int, default=6, help="number of beds; each has an oximeter and a cuff (%(default)s)"
+    )
     parser.add_argument("--seed", type=int, default=7, help="same seed, same bytes (%(default)s)")
     parser.add_argument("--plan", action="store_true", help="print the plan of the beds as JSON and end")
-    parser.add_argument("--backlog", action="store_true", help="first send what the devices kept since each session's start")
-    parser.add_argument("--for", dest="for_s", type=float, default=float("inf"), metavar="SECONDS", help="end after so long")
-    parser.add_argument("--speed", type=float, default=1.0, help="simulated seconds in a real one (%(default)s)")
-    parser.add_argument("--print", dest="to_stdout", action="store_true", help="print envelopes as JSON lines, at once, instead of publishing; needs --for")
-    parser.add_argument("--start-at", type=datetime.fromisoformat, metavar="ISO", help="with --print: the instant of second 0 (now)")
-    parser.add_argument("--client-per-device", action="store_true", help="one connection and last will for each device")
+    parser.add_argument(
+        "--backlog", action="store_true", help="first send what the devices kept since each session's start"
+    )
+    parser.add_argument(
+        "--for", dest="for_s", type=float, default=float("inf"), metavar="SECONDS", help="end after so long"
+    )
+    parser.add_argument(
+        "--speed", type=float, default=1.0, help="simulated seconds in a real one (%(default)s)"
+    )
+    parser.add_argument(
+        "--print",
+        dest="to_stdout",
+        action="store_true",
+        help="print envelopes as JSON lines, at once, instead of publishing; needs --for",
+    )
+    parser.add_argument(
+        "--start-at",
+        type=datetime.fromisoformat,
+        metavar="ISO",
+        help="with --print: the instant of second 0 (now)",
+    )
+    parser.add_argument(
+        "--client-per-device", action="store_true", help="one connection and last will for each device"
+    )
     parser.add_argument("--quiet", action="store_true", help="no line of progress")
     network = parser.add_argument_group("network, each a probability or seconds")
     for name in ("delay-s", "jitter-s", "loss", "duplication", "reordering"):
@@ -117,10 +141,14 @@ def _ward(chosen: argparse.Namespace) -> int:
     if chosen.plan:
         print(json.dumps([plan.record() for plan in plans], indent=2, ensure_ascii=False))
         return DONE
-    conditions = Conditions(chosen.delay_s, chosen.jitter_s, chosen.loss, chosen.duplication, chosen.reordering)
+    conditions = Conditions(
+        chosen.delay_s, chosen.jitter_s, chosen.loss, chosen.duplication, chosen.reordering
+    )
     start_at = chosen.start_at or datetime.now(UTC)
     if chosen.to_stdout:
-        ward = build_ward(plans, chosen.seed, start_at, site=chosen.site, speed=chosen.speed, conditions=conditions)
+        ward = build_ward(
+            plans, chosen.seed, start_at, site=chosen.site, speed=chosen.speed, conditions=conditions
+        )
         return _print_ward(ward, chosen)
     return _live_ward(plans, conditions, chosen)
 
@@ -153,7 +181,11 @@ def envelope(message: Message) -> str:
 def _live_ward(plans: list[BedPlan], conditions: Conditions, chosen: argparse.Namespace) -> int:
     names = [device["device_id"] for plan in plans for device in plan.record()["devices"]]
     publisher = Publisher(
-        _broker(chosen), f"drill-ward-{os.getpid()}", chosen.site, names, each_its_own=chosen.client_per_device
+        _broker(chosen),
+        f"drill-ward-{os.getpid()}",
+        chosen.site,
+        names,
+        each_its_own=chosen.client_per_device,
     )
     publisher.connect()
     ward = build_ward(
@@ -172,7 +204,7 @@ def _live_ward(plans: list[BedPlan], conditions: Conditions, chosen: argparse.Na
 
 def _send_history(ward: Ward, publisher: Publisher, *, quiet: bool) -> None:
     count = 0
-    for count, message in enumerate(ward.history(-BASELINE_S, HISTORY_PERIOD_S), 1):  # noqa: B007
+    for count, message in enumerate(ward.history(-BASELINE_S, HISTORY_PERIOD_S), 1):
         publisher.publish(message)
         if count % 200 == 0:
             publisher.wait(0.0)
@@ -181,7 +213,7 @@ def _send_history(ward: Ward, publisher: Publisher, *, quiet: bool) -> None:
         print(f"backlog: {count} messages sent, {publisher.tally.confirmed} confirmed", file=sys.stderr)
 
 
-def _progress(publisher: Publisher, beds: int, *, quiet: bool):
+def _progress(publisher: Publisher, beds: int, *, quiet: bool) -> Callable[[float], bool]:
     last = time.monotonic()
 
     def shown(now_s: float) -> bool:
@@ -189,7 +221,10 @@ def _progress(publisher: Publisher, beds: int, *, quiet: bool):
         if not quiet and time.monotonic() - last >= 10.0:
             last = time.monotonic()
             tally = publisher.tally
-            print(f"{now_s:8.0f} s  {beds} beds  sent {tally.sent}  confirmed {tally.confirmed}", file=sys.stderr)
+            print(
+                f"{now_s:8.0f} s  {beds} beds  sent {tally.sent}  confirmed {tally.confirmed}",
+                file=sys.stderr,
+            )
         return True
 
     return shown
@@ -223,8 +258,16 @@ def _add_play(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     parser.add_argument("--device", required=True, help="device id to send as")
     parser.add_argument("--speed", default="1", help="recorded seconds in a real one, or max (%(default)s)")
     parser.add_argument("--now", action="store_true", help="shift times so that the recording begins now")
-    parser.add_argument("--zone", type=ZoneInfo, default=ZoneInfo("UTC"), help="zone of times without offset (%(default)s)")
-    parser.add_argument("--confirm-within", type=float, default=60.0, metavar="SECONDS", help="how long to wait for the broker at the end (%(default)s)")
+    parser.add_argument(
+        "--zone", type=ZoneInfo, default=ZoneInfo("UTC"), help="zone of times without offset (%(default)s)"
+    )
+    parser.add_argument(
+        "--confirm-within",
+        type=float,
+        default=60.0,
+        metavar="SECONDS",
+        help="how long to wait for the broker at the end (%(default)s)",
+    )
     _add_broker(parser)
     parser.set_defaults(run=_play)
 
@@ -232,8 +275,12 @@ def _add_play(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
 def _play(chosen: argparse.Namespace) -> int:
     speed = float("inf") if chosen.speed == "max" else float(chosen.speed)
     rows = read_recording(chosen.file, chosen.zone)
-    messages = messages_of(rows, chosen.device, chosen.site, first_at=datetime.now(UTC) if chosen.now else None)
-    publisher = Publisher(_broker(chosen), f"drill-play-{chosen.device}-{os.getpid()}", chosen.site, [chosen.device])
+    messages = messages_of(
+        rows, chosen.device, chosen.site, first_at=datetime.now(UTC) if chosen.now else None
+    )
+    publisher = Publisher(
+        _broker(chosen), f"drill-play-{chosen.device}-{os.getpid()}", chosen.site, [chosen.device]
+    )
     publisher.connect()
     started = time.monotonic()
     publisher.say_online()
@@ -265,7 +312,9 @@ UNCONFIRMED_MOST = 1000  # a recording is read no faster than the broker confirm
 
 
 def _send_at(publisher: Publisher, message: Message, started: float, speed: float) -> None:
-    publisher.wait(max(started + message.at_s / speed - time.monotonic(), 0.0) if speed != float("inf") else 0.0)
+    publisher.wait(
+        max(started + message.at_s / speed - time.monotonic(), 0.0) if speed != float("inf") else 0.0
+    )
     while publisher.tally.sent - publisher.tally.confirmed - publisher.tally.refused > UNCONFIRMED_MOST:
         publisher.wait(0.01)
     publisher.publish(message)

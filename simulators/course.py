@@ -6,6 +6,7 @@ prescribes numbers, and it does so as an offset, so that the living noise stays 
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, get_args
@@ -209,7 +210,7 @@ class Script:
         points = self.points
         if now_s <= points[0].at_s:
             return points[0].value
-        for before, after in zip(points, points[1:], strict=False):
+        for before, after in itertools.pairwise(points):
             if now_s < after.at_s:
                 share = (now_s - before.at_s) / (after.at_s - before.at_s)
                 return before.value + (after.value - before.value) * share

@@ -53,6 +53,7 @@ class Cuff:
     repeat_above: tuple[float, float] | None = None
     at_s: list[float] = field(default_factory=list)
     sends_pulse: bool = True
+    swapped_by: float = 0.0  # mmHg that another make, put in its place, reads higher
     metrics: tuple[str, ...] = CUFF_METRICS
     planned: list[tuple[float, float]] = field(default_factory=list)  # at_s, interval_s: a change of interval
     _inflated: tuple[float, float] = (-1e9, -1e9)
@@ -78,12 +79,10 @@ class Cuff:
             return float("inf")
         interval = self.interval_at(after_s)
         origin = -self.clock_offset_s if interval % 300.0 == 0.0 else 0.0
-        count = (after_s - origin) // interval + 1
-        due = origin + count * interval
-        change = min((at for at, _ in self.planned if after_s < at <= due), default=None)
-        if change is None:
-            return due
-        return change
+        # A hair later than now: of two ways to write one instant, floats may take the earlier for "not yet".
+        count = (after_s + 1e-3 - origin) // interval + 1
+        due = round(origin + count * interval, 6)
+        return min((at for at, _ in self.planned if after_s < at <= due), default=due)
 
     def interval_at(self, now_s: float) -> float:
         """Return the AUTO interval in force, seconds."""
@@ -138,8 +137,10 @@ class Cuff:
         common = self.chance.normal()
         wide = 12.0 if "wrong_cuff" in troubles else 0.0
         extra = 1.0 + 1.5 * truth.irregular
-        systolic = truth.systolic + self.bias_systolic + wide + 3.5 * self.noise * extra * common
-        diastolic = truth.diastolic + self.bias_diastolic + 0.6 * wide
+        systolic = (
+            truth.systolic + self.bias_systolic + self.swapped_by + wide + 3.5 * self.noise * extra * common
+        )
+        diastolic = truth.diastolic + self.bias_diastolic + 0.6 * (self.swapped_by + wide)
         diastolic += 2.8 * self.noise * extra * (0.5 * common + 0.866 * self.chance.normal())
         gross = self.chance.happens(0.0075 * self.artefacts) or "outlier" in troubles
         if gross:

@@ -135,7 +135,7 @@ class Device:
         self._plan()
 
     def _after(self, now_s: float) -> float:
-        count = (now_s - self.phase_s) // self.period_s + 1
+        count = (now_s + 1e-4 - self.phase_s) // self.period_s + 1
         return round(count * self.period_s + self.phase_s, 6)
 
     def _plan(self) -> None:
@@ -156,6 +156,7 @@ class Device:
         messages = self._presence(now_s, troubles)
         if self.cuff is not None:
             self.cuff.auto = self.cuff.auto and "auto_off" not in troubles
+            self.cuff.swapped_by = self._size(now_s, "bias")
         looks = self._look(now_s, troubles)
         if looks and "off" not in troubles:
             self._kept.append((self._reading(now_s, looks, troubles), now_s))
@@ -184,17 +185,23 @@ class Device:
     def _reading(self, now_s: float, looks: list[Look], troubles: frozenset[str]) -> Reading:
         values = {name: value for look in looks for name, value in look.values.items()}
         faults = [fault for look in looks for fault in look.faults]
-        faults += [name for name in ("battery_low", "clock_unset", "device_fault", "standby") if name in troubles]
+        faults += [
+            name for name in ("battery_low", "clock_unset", "device_fault", "standby") if name in troubles
+        ]
         self.last.update(values)
         said = tuple(dict.fromkeys(faults))
         changed = said != self._faults
         self._faults = said
         doubted = {name: "questionable" for look in looks for name in look.doubted}
-        return Reading(self._stamp(now_s), values, said if said or changed else None, doubted)
+        measured_at = None if "no_time" in troubles else self._stamp(now_s)
+        return Reading(measured_at, values, said if said or changed else None, doubted)
 
     def _stamp(self, now_s: float) -> datetime:
-        jump = sum(each.size for each in self.troubles if each.kind == "clock_wrong" and each.active(now_s))
+        jump = self._size(now_s, "clock_wrong")
         return self.start_at + timedelta(seconds=round(now_s / self.speed + self.clock_offset_s + jump, 3))
+
+    def _size(self, now_s: float, kind: str) -> float:
+        return sum(each.size for each in self.troubles if each.kind == kind and each.active(now_s))
 
     def _send(self, now_s: float) -> list[Message]:
         """Send what is kept, oldest first; a backlog goes out at its own pace."""
@@ -219,7 +226,7 @@ class Device:
         state = "online" if online else "offline"
         topic = f"{ROOT}/{self.site}/devices/{self.device_id}/status"
         at = self.start_at + timedelta(seconds=round(at_s / self.speed, 3))
-        return [Message(at_s, topic, presence(state, at, self.device_id), True, self.device_id)]
+        return [Message(at_s, topic, presence(state, at), True, self.device_id)]
 
     def _restart_if_due(self, now_s: float) -> None:
         for trouble in self.troubles:

@@ -31,9 +31,9 @@ class Response:
     opposing_half_level: Number
 
 
-# Systolic pressure, mmHg. Shape after CLINICAL §4.4 (Hill drive less an adapting term), with Kamp 2021's opposing
-# S-norketamine; onset 0.238 /min is Navarrete 2024's ke0. The other five are fitted by bench/calibration/fit_pressure.py
-# to Yale 2024 by vein (16.0 at 40 min, back by 90) and to the nasal trials (Doherty 2020, label).
+# Systolic pressure, mmHg. Shape after CLINICAL §4.4 (Hill drive less an adapting term), with Kamp 2021's
+# opposing S-norketamine; onset 0.238 /min is Navarrete 2024's ke0. The other five were fitted to Yale 2024 by
+# vein (16.0 at 40 min, back by 90) and to the nasal trials (Doherty 2020, label); the tests hold the result.
 PRESSURE = Response(150.0, 174.5, 1.702, 0.238, 0.0544, 0.3925, 39.7)
 
 # How much of the mind is affected, 0 to about 1: peak 30 to 45 min, gone in 1 to 1.5 h by nose (J&J sedation
@@ -41,7 +41,9 @@ PRESSURE = Response(150.0, 174.5, 1.702, 0.238, 0.0544, 0.3925, 39.7)
 MIND = Response(1.6, 95.0, 2.0, 0.10, 0.03, 0.75, 90.0)
 
 DIASTOLIC_PER_SYSTOLIC = 11.0 / 16.0  # Yale 2024: 11.0 of 16.0 mmHg at 40 min
-RATE_PER_SYSTOLIC = 0.25  # /min per mmHg: 0.2 in CLINICAL §4.4; Vankawala 2021 found 4.1 /min beside 12.6 mmHg
+RATE_PER_SYSTOLIC = (
+    0.25  # /min per mmHg: 0.2 in CLINICAL §4.4; Vankawala 2021 found 4.1 /min beside 12.6 mmHg
+)
 
 
 class Drive(NamedTuple):

@@ -16,7 +16,9 @@ INSPIRED_AIR = 149.0  # 0.2093 · (760 - 47), saturated with water at sea level
 BTPS_TO_STPD = 863.0  # mmHg · L BTPS per L STPD
 OXYGEN_USE = 0.25  # L/min, adult at rest
 CARBON_DIOXIDE_MADE = 0.20  # L/min, respiratory quotient 0.8
-BLOOD_CAPACITY = 5.0 * 150.0 * 1.34e-3  # L of oxygen at 100 %: 5 L of blood, 150 g/L of haemoglobin, 1.34 mL/g
+BLOOD_CAPACITY = (
+    5.0 * 150.0 * 1.34e-3
+)  # L of oxygen at 100 %: 5 L of blood, 150 g/L of haemoglobin, 1.34 mL/g
 CARBON_DIOXIDE_STORE = 0.034  # L per mmHg: PaCO2 rises 3 to 6 mmHg a minute of apnoea (Eger 1961)
 DEAD_SPACE_L = 0.15
 TO_FINGER_S = 15.0  # circulation from lung to finger, 10 to 20 s

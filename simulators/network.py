@@ -85,7 +85,7 @@ class Network:
                 for at_s, state in _presence_of(cut):
                     at = self.start_at + timedelta(seconds=at_s)
                     topic = f"{ROOT}/{self.site}/devices/{cut.device_id}/status"
-                    self._push(at_s, Message(at_s, topic, presence(state, at, cut.device_id), True, cut.device_id))
+                    self._push(at_s, Message(at_s, topic, presence(state, at), True, cut.device_id))
 
     def send(self, messages: Iterable[Message]) -> None:
         """Take messages as they leave their devices."""
@@ -106,7 +106,9 @@ class Network:
         if conditions.jitter_s:
             arrives += self.chance.wait(conditions.jitter_s)
         if cut is not None:
-            arrives = max(arrives, cut.at_s + cut.lasts_s if cut.kind == "partition" else arrives + cut.every_s)
+            arrives = max(
+                arrives, cut.at_s + cut.lasts_s if cut.kind == "partition" else arrives + cut.every_s
+            )
         # One TCP connection keeps the order; only a reordering network breaks it, on purpose.
         if conditions.reordering and self.chance.happens(conditions.reordering):
             arrives += conditions.reorder_by_s

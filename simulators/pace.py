@@ -43,4 +43,6 @@ def run_ward(
         if real_s >= for_s or (each_turn is not None and not each_turn(ward.now_s)):
             return
         due = started + (ward.next_s() - origin_s) / speed
-        publisher.wait(max(min(due - time.monotonic(), LONGEST_WAIT_S, started + for_s - time.monotonic()), 0.0))
+        publisher.wait(
+            max(min(due - time.monotonic(), LONGEST_WAIT_S, started + for_s - time.monotonic()), 0.0)
+        )

@@ -82,6 +82,8 @@ class Patient:
         scripts: numbers that a drill prescribes, by name of ``course.SCRIPTED``.
         variability: 1 lives as people do, 0 stands still; drills with exact numbers use less.
         clock_h: local hour at second 0, for the time of day.
+        begin_s: when this patient begins to live, session seconds.
+        fidgets: whether the patient moves now and then.
     """
 
     subject: Subject
@@ -92,6 +94,7 @@ class Patient:
     variability: float = 1.0
     clock_h: float = 10.0
     begin_s: float = -600.0
+    fidgets: bool = True
     now_s: float = field(init=False)
     truth: Truth = field(init=False)
     drug: DrugInBody = field(init=False)
@@ -144,7 +147,9 @@ class Patient:
             to_min = round(self.drug.now_min + DRUG_STEP_S / 60.0, 9)
             self._levels = self.drug.advance(to_min)
             self._effect = self._next_effect
-            self._pressure, pressure = step(self.subject.pressure, self._pressure, self._levels, DRUG_STEP_S / 60.0)
+            self._pressure, pressure = step(
+                self.subject.pressure, self._pressure, self._levels, DRUG_STEP_S / 60.0
+            )
             self._mind, mind = step(self.subject.mind, self._mind, self._levels, DRUG_STEP_S / 60.0)
             self._next_effect = (pressure, max(mind, 0.0))
 
@@ -155,9 +160,11 @@ class Patient:
 
     def _causes(self) -> Causes:
         causes = Causes()
-        if self.now_s >= self._next_fidget_s:
+        if self.fidgets and self.now_s >= self._next_fidget_s:
             length = 3.0 + self._fidgets.wait(6.0)
-            self._fidget = Episode("movement", self.now_s, length, self._fidgets.uniform(0.15, 0.7) * self.variability)
+            self._fidget = Episode(
+                "movement", self.now_s, length, self._fidgets.uniform(0.15, 0.7) * self.variability
+            )
             self._next_fidget_s = self.now_s + length + self._fidgets.wait(360.0)
         for episode in [*self.episodes, self._fidget] if self._fidget else self.episodes:
             episode.act(causes, self.now_s)
@@ -194,7 +201,9 @@ class Patient:
         effect, mind = self._between(0), self._between(1)
         systolic, diastolic = self._pressures(effect, causes, seconds)
         heart = self._heart_rate(effect, causes, seconds)
-        spo2 = self._scripted("spo2", self.lungs.at_finger + 0.25 * self.variability * self._swings["saturation"].move(seconds))
+        spo2 = self._scripted(
+            "spo2", self.lungs.at_finger + 0.25 * self.variability * self._swings["saturation"].move(seconds)
+        )
         respiration = self._respiration(causes)
         flowing = respiration > 0.0 and not causes.airway_closed
         return Truth(
@@ -240,7 +249,9 @@ class Patient:
         swing = self.variability * 2.5 * self._swings["rate"].move(seconds)
         breath = math.sin(2.0 * math.pi * self.now_s * subject.respiration_rate / 60.0)
         rate = subject.heart_rate + subject.rate_ratio * effect + causes.heart_rate
-        rate += 0.5 * max(90.0 - self.lungs.at_finger, 0.0) if self.lungs.at_finger > 60.0 else -15.0  # hypoxia
+        rate += (
+            0.5 * max(90.0 - self.lungs.at_finger, 0.0) if self.lungs.at_finger > 60.0 else -15.0
+        )  # hypoxia
         if causes.heart_rate_target is not None:
             rate += (causes.heart_rate_target - rate) * causes.target_share
         rate = self._scripted("heart_rate", rate)

@@ -11,7 +11,7 @@ Models: Clements & Nimmo two compartments for vein and muscle, Perez-Ruixo for t
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
 Route = Literal["iv", "im", "nasal"]
@@ -39,14 +39,16 @@ class Dose:
 
 
 class Flow(NamedTuple):
-    """Drug entering a compartment at a constant rate from one time to another, in mg of S-ketamine a minute."""
+    """Drug entering a compartment at a constant rate for a time, in mg of S-ketamine a minute."""
 
     from_min: float
     to_min: float
     rate_mg_per_min: Number
 
 
-def infusion(dose: Dose, pauses: Sequence[tuple[float, float]] = (), stop_min: float | None = None) -> list[Flow]:
+def infusion(
+    dose: Dose, pauses: Sequence[tuple[float, float]] = (), stop_min: float | None = None
+) -> list[Flow]:
     """Return what a pump delivers of ``dose``: a pause holds the rest back, a stop discards it.
 
     Args:
@@ -115,7 +117,19 @@ class Disposition:
 
 # Compartments of the state, amounts in mg. Vein and muscle use the Clements pair, the nose the others;
 # both may hold drug at once (a patient may get both), and both feed the same norketamine.
-COMPARTMENTS = ("muscle", "central", "deep", "nose", "gut", "plasma", "shallow", "slow", "liver", "nor", "nor_deep")
+COMPARTMENTS = (
+    "muscle",
+    "central",
+    "deep",
+    "nose",
+    "gut",
+    "plasma",
+    "shallow",
+    "slow",
+    "liver",
+    "nor",
+    "nor_deep",
+)
 EMPTY: State = (0.0,) * len(COMPARTMENTS)
 _INDEX = {name: place for place, name in enumerate(COMPARTMENTS)}
 
@@ -162,7 +176,9 @@ def runge_kutta(rates: Callable[[State], State], state: State, step_min: float) 
     k3 = rates(tuple(x + half * k for x, k in zip(state, k2, strict=True)))
     k4 = rates(tuple(x + step_min * k for x, k in zip(state, k3, strict=True)))
     sixth = step_min / 6.0
-    return tuple(x + sixth * (a + 2 * (b + c) + d) for x, a, b, c, d in zip(state, k1, k2, k3, k4, strict=True))
+    return tuple(
+        x + sixth * (a + 2 * (b + c) + d) for x, a, b, c, d in zip(state, k1, k2, k3, k4, strict=True)
+    )
 
 
 class Levels(NamedTuple):
@@ -215,7 +231,9 @@ class DrugInBody:
 
     def stop(self, at_min: float) -> None:
         """Stop the pump for good."""
-        self._vein = [flow._replace(to_min=min(flow.to_min, at_min)) for flow in self._vein if flow.from_min < at_min]
+        self._vein = [
+            flow._replace(to_min=min(flow.to_min, at_min)) for flow in self._vein if flow.from_min < at_min
+        ]
 
     def advance(self, to_min: float) -> Levels:
         """Carry the drug on to ``to_min`` and return the levels there."""

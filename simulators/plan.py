@@ -63,7 +63,7 @@ class Story:
 # The six beds of the demonstration. Two cross a red limit within the first minute, whatever the seed.
 STORIES: tuple[Story, ...] = (
     Story(
-        "infusion ending; pressure climbs to 186/112 at about +45 s and is 181/109 on repeat; settles in ten minutes",
+        "infusion ending; pressure 186/112 at about +45 s, 181/109 on repeat; settles in ten minutes",
         "iv-ketamine",
         38.0,
         systolic=(Point(-600, 150), Point(-60, 178), Point(45, 186), Point(150, 180), Point(600, 146)),
@@ -113,25 +113,28 @@ class BedPlan:
     subject: Subject = field(repr=False)
 
     def record(self) -> dict[str, Any]:
-        """Return the plan of this bed for JSON; times are minutes, counted back from the moment of going live."""
+        """Return the plan of this bed for JSON; minutes are counted back from the moment of going live."""
         given = [dose for dose in self.doses if dose.at_min <= self.story.minute]
         planned = [dose for dose in self.doses if dose.at_min > self.story.minute]
         return {
             "bed_id": self.bed_id,
             "devices": [
-                _device_record(f"sim-oximeter-{self.number}", "oximeter", ("spo2", "pulse_rate"), 1.0),
-                _device_record(f"sim-cuff-{self.number}", "cuff", CUFF_METRICS, CUFF_INTERVAL_S),
+                device_record(f"sim-oximeter-{self.number}", "oximeter", ("spo2", "pulse_rate"), 1.0),
+                device_record(f"sim-cuff-{self.number}", "cuff", CUFF_METRICS, CUFF_INTERVAL_S),
             ],
             "patient_code": self.patient_code,
             "protocol": self.story.protocol,
             "minutes_since_start": round(self.story.minute + BASELINE_S / 60.0, 2),
-            "doses": [_dose_record(dose, "minutes_since", self.story.minute - dose.at_min) for dose in given],
-            "planned_doses": [_dose_record(dose, "in_minutes", dose.at_min - self.story.minute) for dose in planned],
+            "doses": [dose_record(dose, "minutes_since", self.story.minute - dose.at_min) for dose in given],
+            "planned_doses": [
+                dose_record(dose, "in_minutes", dose.at_min - self.story.minute) for dose in planned
+            ],
             "story": self.story.text,
         }
 
 
-def _device_record(device_id: str, kind: str, metrics: Sequence[str], interval_s: float) -> dict[str, Any]:
+def device_record(device_id: str, kind: str, metrics: Sequence[str], interval_s: float) -> dict[str, Any]:
+    """Return a device as ``beds.toml`` would name it."""
     return {
         "device_id": device_id,
         "kind": kind,
@@ -141,8 +144,10 @@ def _device_record(device_id: str, kind: str, metrics: Sequence[str], interval_s
     }
 
 
-def _dose_record(dose: Dose, when: str, minutes: float) -> dict[str, Any]:
-    record = {when: round(minutes, 2), "amount_mg": round(dose.amount_mg, 1), "route": dose.route}
+def dose_record(dose: Dose, when: str, minutes: float) -> dict[str, Any]:
+    """Return a dose for the monitor, whose word for the nose is ``in``; ``minutes`` stands under ``when``."""
+    route = "in" if dose.route == "nasal" else dose.route
+    record = {when: round(minutes, 2), "amount_mg": round(dose.amount_mg, 1), "route": route}
     return record | ({"over_minutes": dose.over_min} if dose.over_min else {})
 
 
@@ -170,7 +175,7 @@ def _plan_bed(number: int, seed: int) -> BedPlan:
         story = replace(ordinary, minute=round(chance.uniform(-8.0, 110.0), 2))
     subject = draw_subject(OneSubject(chance.branch("subject")))
     if story.calm:
-        subject = _calm(subject)
+        subject = calm(subject)
     if story.lung_volume_l is not None:
         subject = replace(subject, lung_volume_l=story.lung_volume_l, resting_spo2=96.5)
     code = f"SIM-{chance.branch('code').choose(_LETTERS)}{int(chance.branch('digits').uniform(100, 1000))}"
@@ -181,7 +186,7 @@ def _plan_bed(number: int, seed: int) -> BedPlan:
 _LETTERS = "ABCDEFGHJKLMNPRSTUVWXYZ"
 
 
-def _calm(subject: Subject) -> Subject:
+def calm(subject: Subject) -> Subject:
     """Return a middling person with this one's weight: nothing of theirs crosses a limit by itself."""
     return replace(
         subject,
@@ -256,7 +261,9 @@ def _build_bed(plan: BedPlan, seed: int, start_at: datetime, site: str, speed: f
         troubles=[replace(trouble, at_s=trouble.at_s + live_s) for trouble in story.oximeter_troubles],
         speed=speed,
     )
-    return Bed(plan.bed_id, patient, [oximeter, _build_cuff(plan, chance, patient, second_0, site, speed)], -live_s)
+    return Bed(
+        plan.bed_id, patient, [oximeter, _build_cuff(plan, chance, patient, second_0, site, speed)], -live_s
+    )
 
 
 def _build_cuff(

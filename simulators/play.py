@@ -113,7 +113,9 @@ def _read_columns(time_name: str, names: dict[str, str]) -> Callable[..., Iterat
         places = {names[name]: place for place, name in enumerate(header) if name in names}
         for _, row in rows:
             # An empty field says that nothing was measured then; a device stays quiet about it.
-            values = {name: _plain(_number(row[place])) for name, place in places.items() if row[place].strip()}
+            values = {
+                name: _plain(_number(row[place])) for name, place in places.items() if row[place].strip()
+            }
             if values:
                 yield Row(_instant(row[at], zone), values)
 
@@ -124,10 +126,15 @@ LAYOUTS: tuple[Layout, ...] = (
     Layout("readings", lambda first: {"measured_at", "metric", "value"} <= set(first), True, _read_own),
     Layout("ring oximeter", lambda first: {"Time", "Oxygen Level"} <= set(first), True, _read_ring),
     Layout("bedside trend", lambda first: first[0] == "t_s", True, _read_columns("t_s", TREND)),
-    Layout("ambulatory cuff", lambda first: "DATE.TIME" in first, True, _read_columns("DATE.TIME", AMBULATORY)),
+    Layout(
+        "ambulatory cuff", lambda first: "DATE.TIME" in first, True, _read_columns("DATE.TIME", AMBULATORY)
+    ),
     Layout("home cuff", lambda first: "Sys.mmHg." in first, True, _read_columns("DateTime", HOME)),
     Layout(
-        "fingertip oximeter", lambda first: len(first) == 9 and _number(first[0]) is not None, False, _read_fingertip
+        "fingertip oximeter",
+        lambda first: len(first) == 9 and _number(first[0]) is not None,
+        False,
+        _read_fingertip,
     ),
 )
 
@@ -142,8 +149,7 @@ def read_recording(path: Path, zone: tzinfo = UTC) -> Iterator[Row]:
     Raises:
         BadRecording: the layout is unknown or a row cannot be read.
     """
-    opened = gzip.open(path, "rt", newline="") if path.suffix == ".gz" else path.open(newline="")
-    with opened as lines:
+    with gzip.open(path, "rt", newline="") if path.suffix == ".gz" else path.open(newline="") as lines:
         table = csv.reader(lines)
         first = next(table, None)
         layout = next((each for each in LAYOUTS if first and each.fits(first)), None)
@@ -170,7 +176,11 @@ def _merge(rows: Iterator[Row]) -> Iterator[Row]:
     """Join neighbouring rows of the same time, unless one metric comes twice."""
     waiting: Row | None = None
     for row in rows:
-        if waiting is not None and waiting.measured_at == row.measured_at and not waiting.values.keys() & row.values.keys():
+        if (
+            waiting is not None
+            and waiting.measured_at == row.measured_at
+            and not waiting.values.keys() & row.values.keys()
+        ):
             waiting = Row(waiting.measured_at, waiting.values | row.values)
             continue
         if waiting is not None:

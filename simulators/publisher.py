@@ -7,14 +7,16 @@ every connection, so that five hundred devices cost one process half a core at m
 
 from __future__ import annotations
 
+import contextlib
 import selectors
 import ssl
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TextIO
 from urllib.parse import urlsplit
 
 import paho.mqtt.client as mqtt
@@ -27,7 +29,7 @@ from simulators.device import KEEPALIVE_S, Message
 from simulators.speech import ROOT, presence
 
 PORTS = {"mqtt": 1883, "mqtts": 8883}
-IN_FLIGHT = 2000  # unconfirmed messages on one connection before the rest waits; Mosquitto's own limit may be lower
+IN_FLIGHT = 2000  # unconfirmed messages on one connection; the rest waits (the broker's limit may be lower)
 RETRY_S = 1.0
 KEPT_S = 3600  # the broker keeps the session of a lost connection for an hour
 
@@ -118,7 +120,7 @@ class Connection:
         Raises:
             BrokerRefused: nobody listens there.
         """
-        keep = Properties(PacketTypes.CONNECT)
+        keep = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]  # paho leaves it bare
         keep.SessionExpiryInterval = KEPT_S
         broker = self._broker
         try:
@@ -175,16 +177,23 @@ class Connection:
                 return
 
     def _connected(
-        self, client: mqtt.Client, _userdata: object, _flags: mqtt.ConnectFlags, code: ReasonCode, _properties: object
+        self,
+        client: mqtt.Client,
+        _userdata: object,
+        _flags: mqtt.ConnectFlags,
+        code: ReasonCode,
+        _properties: object,
     ) -> None:
         if code.is_failure:
-            self._refusal = f"the broker at {self._broker.url} refused {self.client_id}: {code}; see --username"
+            self._refusal = (
+                f"the broker at {self._broker.url} refused {self.client_id}: {code}; see --username"
+            )
             return
         again = self._been_ready
         self.ready = self._been_ready = True
         self._tally.reconnects += again
         for message in self.births.values() if again else ():
-            self.publish(message)  # the last will has spoken meanwhile: presence is said again on every connect
+            self.publish(message)  # the last will has spoken meanwhile: presence is said again
         for topic in self.subscriptions:
             client.subscribe(topic, qos=1)
 
@@ -192,7 +201,9 @@ class Connection:
         self.ready = False
         self._retry_at = time.monotonic() + RETRY_S
 
-    def _confirmed(self, _client: mqtt.Client, _userdata: object, _mid: int, code: ReasonCode, _p: object) -> None:
+    def _confirmed(
+        self, _client: mqtt.Client, _userdata: object, _mid: int, code: ReasonCode, _p: object
+    ) -> None:
         if code.is_failure:
             self._tally.refused += 1
         else:
@@ -200,7 +211,7 @@ class Connection:
 
     def _received(self, _client: mqtt.Client, _userdata: object, message: mqtt.MQTTMessage) -> None:
         if self.on_received is not None:
-            self.on_received(message.topic, message.payload, message.retain)
+            self.on_received(message.topic, bytes(message.payload), message.retain)
 
 
 class Publisher:
@@ -215,7 +226,13 @@ class Publisher:
     """
 
     def __init__(
-        self, broker: Broker, name: str, site: str = "clinic", devices: Iterable[str] = (), *, each_its_own: bool = False
+        self,
+        broker: Broker,
+        name: str,
+        site: str = "clinic",
+        devices: Iterable[str] = (),
+        *,
+        each_its_own: bool = False,
     ) -> None:
         """Prepare the connections."""
         self.tally = Tally()
@@ -224,16 +241,19 @@ class Publisher:
         self._main = Connection(broker, name, self.tally)
         self._own: dict[str, Connection] = {}
         if each_its_own:
-            self._own = {each: Connection(broker, each, self.tally, self._gone(each)) for each in self.devices}
+            self._own = {
+                each: Connection(broker, each, self.tally, self._gone(each)) for each in self.devices
+            }
         self._selector = selectors.DefaultSelector()
         self._watched: dict[Connection, int] = {}
+        self._typed: tuple[TextIO, Callable[[str], None]]
 
     def _gone(self, device_id: str) -> Message:
         return self._presence(device_id, "offline")
 
     def _presence(self, device_id: str, state: str) -> Message:
         topic = f"{ROOT}/{self.site}/devices/{device_id}/status"
-        return Message(0.0, topic, presence(state, datetime.now(UTC), device_id), True, device_id)
+        return Message(0.0, topic, presence(state, datetime.now(UTC)), True, device_id)
 
     @property
     def _connections(self) -> Iterator[Connection]:
@@ -251,13 +271,28 @@ class Publisher:
         deadline = time.monotonic() + within_s
         while not all(connection.ready for connection in self._connections):
             if time.monotonic() > deadline:
-                raise BrokerRefused(f"the broker took the connection but did not answer within {within_s:g} s")
+                raise BrokerRefused(
+                    f"the broker took the connection but did not answer within {within_s:g} s"
+                )
             self.wait(0.05)
 
     def hear(self, topic: str, received: Received) -> None:
         """Subscribe to a topic; ``received(topic, payload, retained)`` is called in ``wait``."""
         self._main.on_received = received
         self._main.subscribe(topic)
+
+    def watch_lines(self, typed: TextIO, each: Callable[[str], None]) -> None:
+        """Call ``each`` in ``wait`` with every line that is typed."""
+        self._typed = (typed, each)
+        self._selector.register(typed, selectors.EVENT_READ, None)
+
+    def _read_line(self) -> None:
+        typed, each = self._typed
+        line = typed.readline()
+        if line:
+            each(line)
+        else:
+            self._selector.unregister(typed)  # the keyboard is gone
 
     def publish(self, message: Message) -> None:
         """Send one message now."""
@@ -272,7 +307,9 @@ class Publisher:
             ready = self._selector.select(max(left, 0.0)) if self._watched else []
             if not self._watched and left > 0.0:
                 time.sleep(min(left, 0.05))
-            readable = {key.data for key, _ in ready}
+            if any(key.data is None for key, _ in ready):
+                self._read_line()
+            readable = {key.data for key, _ in ready if key.data is not None}
             # Only a second turn in a while is owed to connections that have nothing to read.
             for connection in readable or self._connections:
                 connection.turn(readable=connection in readable)
@@ -286,10 +323,8 @@ class Publisher:
             if self._watched.get(connection, -1) == number:
                 continue
             if connection in self._watched:
-                try:
+                with contextlib.suppress(KeyError, ValueError):  # the kernel forgot the closed socket already
                     self._selector.unregister(self._watched.pop(connection))
-                except (KeyError, ValueError):
-                    pass  # the kernel forgot the closed socket already
             if number >= 0:
                 self._selector.register(number, selectors.EVENT_READ, connection)
                 self._watched[connection] = number
@@ -308,10 +343,11 @@ class Publisher:
         for device_id in self.devices:
             self.publish(self._presence(device_id, "online"))
 
-    def say_offline(self) -> None:
-        """Publish that every device is offline, as a tidy end does."""
+    def say_offline(self, but: Collection[str] = ()) -> None:
+        """Publish that every device is offline, as a tidy end does; ``but`` names those that stay quiet."""
         for device_id in self.devices:
-            self.publish(self._gone(device_id))
+            if device_id not in but:
+                self.publish(self._gone(device_id))
 
     def close(self) -> None:
         """Close every connection tidily."""

@@ -149,7 +149,9 @@ class EcgRate:
         noisy = "ecg_noise" in troubles or truth.moving > 0.6
         if noisy:
             rate += abs(20.0 * self.chance.normal())  # extra peaks are counted as beats
-        return Look({"heart_rate": round(rate)}, ("ecg_noise",) if noisy else (), ("heart_rate",) if noisy else ())
+        return Look(
+            {"heart_rate": round(rate)}, ("ecg_noise",) if noisy else (), ("heart_rate",) if noisy else ()
+        )
 
 
 @dataclass(slots=True)
@@ -173,7 +175,11 @@ class Breathing:
         """Measure breathing."""
         if "respiration_lost" in troubles or "standby" in troubles:
             return Look(dict.fromkeys(self.metrics, self.missing), ("respiration_lost",))
-        rate = round(max(truth.respiration_rate + 0.6 * self.chance.normal(), 0.0)) if truth.respiration_rate else 0
+        rate = (
+            round(max(truth.respiration_rate + 0.6 * self.chance.normal(), 0.0))
+            if truth.respiration_rate
+            else 0
+        )
         values: dict[str, float | None] = {"respiration_rate": rate or None}
         faults: tuple[str, ...] = ()
         if self.capnograph:

@@ -23,7 +23,7 @@ class Reading:
     make sends instead); ``faults`` are names of ``monitor.core.vitals.FAULTS``.
     """
 
-    measured_at: datetime
+    measured_at: datetime | None
     values: Mapping[str, float | None]
     faults: tuple[str, ...] | None = None
     quality: Mapping[str, str] = field(default_factory=dict)
@@ -45,8 +45,9 @@ def stamp(at: datetime) -> str:
 
 def native(reading: Reading, speaker: Speaker) -> bytes:
     """Say it in the native JSON of ``docs/wire.md``."""
+    time = {} if reading.measured_at is None else {"measured_at": stamp(reading.measured_at)}
     message: dict[str, object] = {
-        "measured_at": stamp(reading.measured_at),
+        **time,
         "boot_id": speaker.boot_id,
         "sequence": speaker.sequence,
         "mode": MODE,
@@ -60,9 +61,9 @@ def native(reading: Reading, speaker: Speaker) -> bytes:
     return json.dumps(message, separators=(",", ":")).encode()
 
 
-def presence(state: str, at: datetime, device_id: str) -> bytes:
-    """Say that a device is ``online`` or ``offline``."""
-    return json.dumps({"state": state, "at": stamp(at), "device_id": device_id, "mode": MODE}, separators=(",", ":")).encode()
+def presence(state: str, at: datetime) -> bytes:
+    """Say that a device (its topic names which) is ``online`` or ``offline``."""
+    return json.dumps({"state": state, "at": stamp(at), "mode": MODE}, separators=(",", ":")).encode()
 
 
 Speech = Callable[[Reading, Speaker], bytes]

@@ -108,7 +108,7 @@ class Subject:
 
 def draw_subject(
     draws: Draws,
-    site: Site = Site(),  # noqa: B008  frozen
+    site: Site = Site(),
     *,
     age_years: Number | None = None,
     weight_kg: Number | None = None,
@@ -167,7 +167,8 @@ def _scaled(response: Response, factor: Number) -> Response:
 
 def _draw_pressure(draws: Draws, site: Site, hypertensive: Number, slow: Number) -> Response:
     own = SUBJECT_LOG_SD * draws.normal("pressure") + OCCASION_LOG_SD * draws.normal("pressure_today")
-    mean_of_lognormal = -0.5 * (SUBJECT_LOG_SD**2 + OCCASION_LOG_SD**2)  # the mean, not the median, is calibrated
+    # The mean, not the median, of a lognormal is calibrated.
+    mean_of_lognormal = -0.5 * (SUBJECT_LOG_SD**2 + OCCASION_LOG_SD**2)
     factor = site.pressure_factor * draws.exp(own + mean_of_lognormal) * (0.95 + 0.2 * hypertensive)
     return slow_decay(_scaled(PRESSURE, factor), slow)
 

@@ -79,7 +79,9 @@ class Ward:
             for device in bed.devices:
                 device.power_on(now_s)
                 self._devices.append((device, bed.session_start_s))
-                heapq.heappush(self._due, (round(device.due_s + bed.session_start_s, 6), len(self._devices) - 1))
+                heapq.heappush(
+                    self._due, (round(device.due_s + bed.session_start_s, 6), len(self._devices) - 1)
+                )
 
     def next_s(self) -> float:
         """Return when something happens next, seconds on the ward's clock."""
@@ -104,6 +106,12 @@ class Ward:
         self.network.send(message._replace(at_s=round(message.at_s + start_s, 6)) for message in messages)
         heapq.heappush(self._due, (round(device.due_s + start_s, 6), place))
 
+    def leave(self, bed_id: str) -> None:
+        """Let the devices of one bed fall quiet for good."""
+        quiet = {device.device_id for device in self.bed(bed_id).devices}
+        self._due = [row for row in self._due if self._devices[row[1]][0].device_id not in quiet]
+        heapq.heapify(self._due)
+
     def bed(self, bed_id: str) -> Bed:
         """Return the bed of that name.
 
@@ -114,4 +122,3 @@ class Ward:
             if bed.bed_id == bed_id:
                 return bed
         raise KeyError(f"no bed {bed_id!r}; there are {', '.join(bed.bed_id for bed in self.beds)}")
-

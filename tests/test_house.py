@@ -150,7 +150,7 @@ DOORS: dict[str, tuple[str, ...]] = {
     "websockets": ("monitor.web",),
     "jinja2": ("monitor.web",),
     "markupsafe": ("monitor.web",),
-    "itsdangerous": ("monitor.web",),
+    "itsdangerous": ("monitor.web", "monitor.notify"),  # sessions; answer links
     "argon2": ("monitor.web",),
     "pyotp": ("monitor.web",),
     "prometheus_client": ("monitor.web",),

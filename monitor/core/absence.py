@@ -14,6 +14,7 @@ from monitor.core.protocol import RANK, Priority, Watch
 from monitor.core.turn import Reading, Timer, Turn
 from monitor.core.vitals import FAULTS, METRICS
 
+NO_DATA = "no-data:"  # begins the key of a channel's silence
 SLOW_DEVICE_PERIODS = 2.5  # a device is silent after so many of its own periods at the earliest
 
 
@@ -38,7 +39,7 @@ def _since(turn: Turn, watch: Watch) -> datetime:
     """Return from when the absence of a metric counts."""
     bed, session = turn.bed, turn.session
     latest = bed.latest.get(watch.metric)
-    instants = [session.started_at]
+    instants = [session.told_at or session.started_at]
     if latest is not None and latest.seen_at is not None:
         instants.append(latest.seen_at)
     if bed.link_restored_at is not None:
@@ -79,6 +80,9 @@ def judge_channels(turn: Turn) -> None:
         channels.setdefault(METRICS[watch.metric].channel, []).append(watch)
     for channel, watches in channels.items():
         _judge_channel(turn, channel, watches)
+    for alarm in list(turn.bed.alarms.values()):
+        if alarm.key.startswith(NO_DATA) and alarm.key.removeprefix(NO_DATA) not in channels:
+            turn.technical(alarm.key, None, "no device of this bed measures it any more")
 
 
 def _judge_channel(turn: Turn, channel: str, watches: list[Watch]) -> None:
@@ -93,9 +97,10 @@ def _judge_channel(turn: Turn, channel: str, watches: list[Watch]) -> None:
         level = reached[-1] if reached else "low"
         if worst is None or RANK[level] > RANK[worst]:
             worst = level
-    key = f"no-data:{channel}"
+    key = NO_DATA + channel
     if not missing:
-        if key in turn.bed.alarms:
+        alarm = turn.bed.alarms.get(key)
+        if alarm is not None and all(_measured_since(turn, watch, alarm.onset_at) for watch in watches):
             turn.technical(key, None, f"{channel} measures again")
         return
     since = min(_since(turn, watch) for watch in missing)
@@ -108,7 +113,13 @@ def _judge_channel(turn: Turn, channel: str, watches: list[Watch]) -> None:
         pausable=False,
     )
     for watch in missing:
-        _freeze(turn, watch.metric)
+        freeze(turn, watch.metric)
+
+
+def _measured_since(turn: Turn, watch: Watch, at: datetime) -> bool:
+    """Say whether a value came since: that a device is back, or its fault over, is no measurement yet."""
+    latest = turn.bed.latest.get(watch.metric)
+    return latest is not None and latest.seen_at is not None and latest.seen_at > at
 
 
 def _text(turn: Turn, missing: list[Watch]) -> str:
@@ -156,7 +167,7 @@ def blocking(faults: tuple[str, ...], channel: str) -> str:
 
 def value_returned(turn: Turn, metric: str) -> None:
     """A value came: its channel's silence may be over, and frozen alarms of the metric move again."""
-    if f"no-data:{METRICS[metric].channel}" in turn.bed.alarms:
+    if NO_DATA + METRICS[metric].channel in turn.bed.alarms:
         judge_channels(turn)
     for alarm in list(turn.bed.alarms.values()):
         if alarm.frozen and alarm.metric == metric:
@@ -165,7 +176,8 @@ def value_returned(turn: Turn, metric: str) -> None:
             turn.tell("AlarmThawed", alarm=thawed, reason="its measurement is back")
 
 
-def _freeze(turn: Turn, metric: str) -> None:
+def freeze(turn: Turn, metric: str) -> None:
+    """Freeze the alarms of a metric whose measurement has stopped: they cannot end (AL-29)."""
     for alarm in list(turn.bed.alarms.values()):
         if alarm.kind == "physiological" and alarm.metric == metric and not alarm.frozen:
             frozen = replace(alarm, frozen=True)
@@ -178,7 +190,7 @@ def timers(turn: Turn) -> Iterator[Timer]:
     if turn.bed.link_lost_at is not None:
         return
     for watch in watched(turn):
-        present = turn.bed.alarms.get(f"no-data:{METRICS[watch.metric].channel}")
+        present = turn.bed.alarms.get(NO_DATA + METRICS[watch.metric].channel)
         rank = present.rank if present is not None else 0
         for at, priority in _steps(turn, watch):
             if RANK[priority] > rank:
@@ -190,6 +202,8 @@ def lose_link(turn: Turn) -> None:
     """The broker is gone: silence says nothing of devices; one technical alarm elsewhere speaks (P-45)."""
     turn.dirty = True
     turn.bed.link_lost_at = turn.bed.link_lost_at or turn.now
+    for metric in {alarm.metric for alarm in turn.bed.alarms.values()}:
+        freeze(turn, metric)
 
 
 def restore_link(turn: Turn) -> None:

@@ -76,7 +76,7 @@ SIGNALS: dict[tuple[Signal, Change], Signal] = {
 
 @dataclass(frozen=True, slots=True)
 class Acknowledgement:
-    """A person's word that an alarm is known: by whom, when, for which priority, until when (AL-17, AL-19)."""
+    """A person's word that an alarm is known: by whom, when, at which priority, until when (AL-17, AL-19)."""
 
     by: str
     at: datetime
@@ -92,7 +92,7 @@ class Alarm:
     ``text`` says why in words, ``limit`` in words what was crossed, ``value`` the reading that fired and
     ``worst`` the deepest since. ``frozen``: its measurement has stopped; it can then not end. ``covered_by``
     names a worse alarm of the same metric and side that already speaks for it. ``flaps`` counts returns
-    within the re-arm time.
+    within the re-arm time. ``external``: found outside the core (a full disk); no session ends it.
     """
 
     alarm_id: str
@@ -119,6 +119,7 @@ class Alarm:
     remind_at: datetime | None = None
     ended_at: datetime | None = None
     ownership: Ownership = UNOWNED
+    external: bool = False
 
     @property
     def rank(self) -> int:

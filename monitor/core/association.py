@@ -27,12 +27,24 @@ def dissociate(turn: Turn, given: Dissociate) -> None:
         turn.refuse("Dissociate", f"{given.device_id} does not serve {turn.bed.bed_id}", given.by)
         return
     del turn.bed.devices[given.device_id]
+    _forget_readings(turn, given.device_id)
     turn.tell("DeviceDissociated", by=given.by, reason=given.device_id, device_id=given.device_id)
     for alarm in list(turn.bed.alarms.values()):
-        if (
-            alarm.kind == "technical"
-            and f":{given.device_id}" in alarm.key
-            or alarm.key.startswith("two-sources:")
+        if (alarm.kind == "technical" and f":{given.device_id}" in alarm.key) or alarm.key.startswith(
+            "two-sources:"
         ):
             turn.end_alarm(alarm, f"{given.device_id} no longer serves this bed")
     absence.judge_channels(turn)
+
+
+def _forget_readings(turn: Turn, device_id: str) -> None:
+    """Freeze what the device's readings had raised; nobody waits any more for what only it could measure."""
+    session = turn.bed.session
+    required = (
+        {watch.metric for watch in session.protocol.watch if not watch.if_provided} if session else set()
+    )
+    for slot, reading in list(turn.bed.latest.items()):
+        if reading.device_id == device_id:
+            absence.freeze(turn, slot.partition("@")[0])
+            if slot not in required:
+                del turn.bed.latest[slot]

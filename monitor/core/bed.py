@@ -11,7 +11,18 @@ from collections.abc import Callable, Iterator
 from datetime import datetime
 from typing import Any
 
-from monitor.core import association, limits, observe, schedule, signals, absence, technical, visit
+from monitor.core import (
+    absence,
+    association,
+    limits,
+    observe,
+    ownership,
+    remarks,
+    schedule,
+    signals,
+    technical,
+    visit,
+)
 from monitor.core import inputs as given
 from monitor.core.inputs import Input
 from monitor.core.outcomes import Outcome
@@ -23,11 +34,17 @@ MOST_TIMERS = 100_000  # of one turn; more is a mistake in a timer, not a long a
 
 
 def _external(turn: Turn, condition: given.ReportCondition) -> None:
-    turn.technical(condition.key, condition.priority, condition.text)
+    present, session = turn.bed.alarms.get(condition.key), turn.bed.session
+    limits_here = {limit.id for limit in session.protocol.limits} if session else set()
+    if condition.key in limits_here or (present is not None and not present.external):
+        turn.refuse("ReportCondition", f"the key {condition.key!r} belongs to the core")
+        return
+    turn.technical(condition.key, condition.priority, condition.text, external=True)
 
 
 def _external_over(turn: Turn, condition: given.ClearCondition) -> None:
-    if condition.key in turn.bed.alarms:
+    present = turn.bed.alarms.get(condition.key)
+    if present is not None and present.external:
         turn.technical(condition.key, None, "the condition is over")
 
 
@@ -53,12 +70,18 @@ STEPS: dict[type, Callable[[Turn, Any], None]] = {
     given.EndSession: visit.end_session,
     given.SetLimit: limits.set_limit,
     given.SetSameLimb: visit.set_same_limb,
+    given.SignRecord: remarks.sign,
+    given.RecordDisposition: remarks.dispose,
+    given.CorrectRecord: remarks.correct,
     given.Acknowledge: signals.acknowledge,
     given.ResetAlarm: signals.reset_alarm,
     given.PauseAudio: signals.pause_audio,
     given.ResumeAudio: signals.resume_audio,
     given.PauseAlarm: signals.pause_alarm,
     given.ResumeAlarm: signals.resume_alarm,
+    given.SetLadder: ownership.set_ladder,
+    given.Accept: ownership.accept,
+    given.Reject: ownership.reject,
 }
 
 
@@ -94,6 +117,7 @@ def advance(bed: Bed, one: Input, now: datetime) -> tuple[Bed, tuple[Outcome, ..
 def _run_timers(turn: Turn, now: datetime) -> None:
     """Let everything that came due by ``now`` happen, in its order and at its own time."""
     for _ in range(MOST_TIMERS):
+        ownership.settle(turn)
         due = min(_timers(turn), key=lambda timer: timer[0], default=None)
         if due is None or due[0] > now:
             turn.bed.next_due_at = due[0] if due is not None else None
@@ -108,6 +132,7 @@ def _timers(turn: Turn) -> Iterator[Timer]:
     yield from technical.timers(turn)
     yield from schedule.timers(turn)
     yield from signals.timers(turn)
+    yield from ownership.timers(turn)
     yield from visit.timers(turn)
 
 

@@ -18,8 +18,10 @@ Liveness = Literal["live", "retained", "repeated", "late"]
 
 SKEW_NOTICED = timedelta(seconds=5)  # AL-32: skew above 5 s is a technical low
 LATE = timedelta(seconds=60)  # AL-32: later than 60 s never triggers a "now" alarm
-PACE_PROVEN = timedelta(seconds=10)  # how long a steady offset must last before it is believed (proposed)
-GAP_KEPT = 64  # how many missing sequence ranges are remembered
+# How long a steady offset must last before it is believed: shorter than a channel takes to be missing (10 s,
+# AL-29), so that a clock which jumps by an hour makes no gap (AL-13).
+PACE_PROVEN = timedelta(seconds=5)
+GAP_KEPT = 64  # how many missing sequence ranges are remembered; also how far back a repeat can reach
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,12 +96,18 @@ class Timed(NamedTuple):
 
 def receive(device: Device, report: Report, now: datetime) -> Timed:
     """Take a report into ``device`` (changed in place) and say whether and when it counts."""
-    repeated = _count(device, report)
+    repeated = _count(device, report, now)
     if report.retained:
         return Timed(report.measured_at or report.received_at, "retained")
     if repeated:
         return Timed(report.measured_at or report.received_at, "repeated")
     device.seen_at = now
+    if device.online is False:
+        device.online = True  # whoever reports is there, whatever its last will said
+    if report.measured_at is not None and (
+        device.measured_at is None or report.measured_at > device.measured_at
+    ):
+        device.measured_at = report.measured_at
     measured_at = report.measured_at if device.profile.trust_clock else None
     if measured_at is None:
         return Timed(now, "live")
@@ -155,12 +163,12 @@ def _far_behind(device: Device, measured_at: datetime, now: datetime, lateness: 
     return Timed(now, "live")
 
 
-def _count(device: Device, report: Report) -> bool:
+def _count(device: Device, report: Report, now: datetime) -> bool:
     """Follow the device's message counter; return whether this message came before (P-27, P-28)."""
     sequence = report.sequence
     if sequence is None:
         return False
-    if report.boot_id != device.boot_id or device.sequence is None:
+    if report.boot_id != device.boot_id or device.sequence is None or _restarted(device, report, sequence):
         device.boot_id, device.sequence, device.missing, device.gap_at = report.boot_id, sequence, (), None
         return False
     expected = device.sequence + 1
@@ -170,9 +178,21 @@ def _count(device: Device, report: Report) -> bool:
     if sequence > expected:
         device.missing = (*device.missing, (expected, sequence - 1))[-GAP_KEPT:]
         device.sequence = sequence
-        device.gap_at = device.gap_at or report.received_at
+        device.gap_at = device.gap_at or now
         return False
     return not _fill(device, sequence)
+
+
+def _restarted(device: Device, report: Report, sequence: int) -> bool:
+    """Say whether a device without a boot id began to count anew: its number falls, its time goes on.
+
+    Taking that for a repeat would drop every reading until the old number is reached again.
+    """
+    if report.boot_id is not None or device.sequence is None or sequence > device.sequence:
+        return False
+    if report.measured_at is not None and device.measured_at is not None:
+        return report.measured_at > device.measured_at
+    return device.sequence - sequence > GAP_KEPT
 
 
 def _fill(device: Device, sequence: int) -> bool:

@@ -163,8 +163,9 @@ def _path(chosen: Filter, limit: Boundary, state: Excursion, value: float) -> Pa
         return "at once"
     if chosen.floor is not None and _reaches(limit, chosen.floor, value) and state.floor_s >= chosen.floor_s:
         return "floor"
-    if any(s >= tier.delay_s > 0 for s, tier in zip(state.tier_s, chosen.tiers, strict=False)):
-        return "tier"
+    for spent, tier in zip(state.tier_s, chosen.tiers, strict=True):
+        if spent >= tier.delay_s and _reaches(limit, tier.limit, value):
+            return "tier"
     if (
         chosen.integral is not None
         and state.beyond_s >= chosen.min_time_s
@@ -256,8 +257,10 @@ def confirm(
     if limit.beyond(sample.value):
         if state is not None and state.present:
             return replace(state, repeat_due_at=None), "present", ""
-        if state is not None:
+        if state is not None and sample.at > state.first_at:
             return replace(state, present=True, repeat_due_at=None), "fires", "confirmed"
+        if state is not None:
+            return state, "held", ""  # the same reading again, as when a limit has changed
         due = sample.at + timedelta(seconds=repeat_within_s) if repeat_within_s else None
         first = Confirmation(sample.at, sample.value, due)
         if needs_repeat or not sample.good:

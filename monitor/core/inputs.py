@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from monitor.core.device import DeviceProfile
+from monitor.core.escalation import Ladder
 from monitor.core.protocol import Phase, Priority, Protocol
 from monitor.core.vitals import Mode, Report
 
@@ -227,7 +228,7 @@ class ResumeAudio:
 
 @dataclass(frozen=True, slots=True)
 class PauseAlarm:
-    """No signal of one alarm for ``seconds`` (a cuff or probe is being moved); capped, and not for every alarm."""
+    """No signal of one alarm for ``seconds`` (a probe is being moved); capped, and not for every alarm."""
 
     alarm_id: str
     by: str
@@ -241,6 +242,63 @@ class ResumeAlarm:
 
     alarm_id: str
     by: str
+
+
+@dataclass(frozen=True, slots=True)
+class SetLadder:
+    """Whom this bed's alarms are offered to from now on; with ``by`` a person changed who is on duty."""
+
+    ladder: Ladder
+    by: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Accept:
+    """A person takes responsibility for this alarm; its sound and light stay until it is acknowledged."""
+
+    alarm_id: str
+    by: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reject:
+    """A person cannot take this alarm: it passes to the next level at once (AL-41)."""
+
+    alarm_id: str
+    by: str
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SignRecord:
+    """A clinician signs a session's record, as it stands, in ``text``'s words."""
+
+    session_id: str
+    by: str
+    role: str
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RecordDisposition:
+    """What an alarm turned out to be: actionable, known, artefact or drill (AF-13)."""
+
+    session_id: str
+    alarm_id: str
+    disposition: str
+    by: str
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CorrectRecord:
+    """An entry of a session's record is wrong: what is right, and why; the entry itself stays."""
+
+    session_id: str
+    entry_id: int
+    by: str
+    reason: str
+    text: str
 
 
 Input = (
@@ -271,4 +329,10 @@ Input = (
     | ResumeAudio
     | PauseAlarm
     | ResumeAlarm
+    | SignRecord
+    | RecordDisposition
+    | CorrectRecord
+    | SetLadder
+    | Accept
+    | Reject
 )

@@ -21,7 +21,7 @@ LIMIT_ROLES = ("clinician", "admin")
 
 
 def set_limit(turn: Turn, given: SetLimit) -> None:
-    """Change a limit of this session; it takes effect with the next reading, and at once on the last cuff (AL-09)."""
+    """Change a limit of this session, in force from the next and for the last cuff reading (AL-09)."""
     session = turn.bed.session
     why = _limit_refusal(session, given)
     if why or session is None:
@@ -83,7 +83,7 @@ def _crossed(session: Session, limit: Limit, value: float) -> str:
 
 
 def _judge_again(turn: Turn, limit: Limit) -> None:
-    """Judge the last cuff reading by changed limits; a continuous metric's next sample comes within a second."""
+    """Judge the last cuff reading by a changed limit; a continuous metric's next sample is near."""
     session, latest = turn.bed.session, turn.bed.latest.get(limit.metric)
     if session is None or latest is None or latest.value is None or not METRICS[limit.metric].aperiodic:
         return
@@ -105,6 +105,6 @@ def drop_unwatched(turn: Turn, reason: str) -> None:
             turn.bed.tracks[slot] = kept
         else:
             del turn.bed.tracks[slot]
-    for alarm in list(turn.bed.alarms.values()):
+    for alarm in sorted(turn.bed.alarms.values(), key=lambda alarm: alarm.rank):
         if alarm.key in known and alarm.key not in live:
-            turn.end_alarm(alarm, reason)
+            turn.end_alarm(turn.bed.alarms[alarm.key], reason)

@@ -9,17 +9,18 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from monitor.core import filters, schedule, absence, technical
+from monitor.core import absence, filters, schedule, technical
 from monitor.core.device import LATE, Device, receive
 from monitor.core.filters import Confirmation, Excursion, Sample
 from monitor.core.inputs import Observe
 from monitor.core.protocol import Limit
 from monitor.core.session import Band, Point, Rule, Session, with_baseline, with_reading
-from monitor.core.turn import Backlog, Reading, Turn
+from monitor.core.turn import MANUAL, MANUAL_SLOT, Backlog, Reading, Turn
 from monitor.core.vitals import FAULTS, INVALID, METRICS, VALID, Observation, Report
 
 WHOLE_STEPS = 2.0  # a gap counts for at most so many nominal periods (AF-06)
-MANUAL = "manual"
+CUFF_CYCLE_S = 15.0  # shorter than any cuff cycle (20 to 45 s, CLINICAL §5)
+MANUAL_S = 60.0  # what one value that a person read stands for: longer than any ceiling, so that it counts
 
 
 def observe(turn: Turn, given: Observe) -> None:
@@ -39,33 +40,76 @@ def observe(turn: Turn, given: Observe) -> None:
     if session is not None and report.mode != session.mode:
         technical.wrong_mode(turn, device, report)
         return
+    watched_closely = device.skew_since is not None or device.gap_at is not None
     timed = receive(device, report, turn.now)
     if timed.liveness != "live":
         if timed.liveness == "late":
             _late(turn, report)
         technical.judge_device(turn, device)
         return
-    if device.offset is not None or device.gap_at is not None:
-        turn.dirty = True
-    if report.faults is not None and report.faults != device.faults:
-        technical.set_faults(turn, device, report.faults)
+    faults = report.faults if report.faults is not None else _outlived(device, report)
+    if faults != device.faults:
+        technical.set_faults(turn, device, faults)
+    carried = _is_carried(turn, report)
     for observation in report.observations:
-        _take(turn, device, observation, _instant(report, observation, timed.at))
-    if device.skew_since is not None or device.gap_at is not None or device.malformed_at is not None:
+        if not (carried and METRICS[observation.metric].aperiodic):
+            _take(turn, device, observation, _instant(turn, report, observation, timed.at))
+    if watched_closely or device.skew_since is not None or device.gap_at is not None:
         technical.judge_device(turn, device)
 
 
 def observe_manual(turn: Turn, observations: tuple[Observation, ...], by: str, at: datetime) -> None:
     """Take what a person measured; it enters the same core, marked (values in the metrics' units)."""
     for observation in observations:
-        _record(turn, observation, f"{MANUAL}:{by}", at, nominal_s=60.0)
+        _record(turn, observation, f"{MANUAL}{by}", at, nominal_s=MANUAL_S)
 
 
-def _instant(report: Report, observation: Observation, at: datetime) -> datetime:
-    """Return the instant of an observation that may have a time of its own, on our clock."""
+def _outlived(device: Device, report: Report) -> tuple[str, ...]:
+    """Return a device's faults without those of the cuff measurement before a new cuff value."""
+    if not device.faults or not any(
+        o.value is not None and METRICS[o.metric].channel == "cuff" for o in report.observations
+    ):
+        return device.faults
+    return tuple(name for name in device.faults if FAULTS[name].channel != "cuff")
+
+
+def _is_carried(turn: Turn, report: Report) -> bool:
+    """Say whether a report only repeats the last cuff values, without a time of their own, as they stood.
+
+    Some monitors send their last cuff values with every message. Taken for new measurements these would
+    confirm each other and hide that the cuff has stopped. A real cycle takes 20 s or more (CLINICAL §5).
+    """
+    cuff = [o for o in report.observations if METRICS[o.metric].aperiodic and o.value is not None]
+    if not cuff:
+        return False
+    for observation in cuff:
+        before = turn.bed.latest.get(observation.metric)
+        if (
+            observation.measured_at is not None
+            or before is None
+            or before.device_id != report.device_id
+            or before.value != observation.value
+            or before.seen_at is None
+            or turn.now - before.seen_at > _cycle(turn, report.device_id)
+        ):
+            return False
+    for observation in cuff:
+        before = turn.bed.latest[observation.metric]
+        turn.bed.latest[observation.metric] = before._replace(seen_at=turn.now)
+    return True
+
+
+def _cycle(turn: Turn, device_id: str) -> timedelta:
+    """Return within what time equal cuff values are the same measurement: a cycle, or two messages."""
+    period_s = turn.bed.devices[device_id].profile.expected_interval_s
+    return timedelta(seconds=max(CUFF_CYCLE_S, WHOLE_STEPS * period_s))
+
+
+def _instant(turn: Turn, report: Report, observation: Observation, at: datetime) -> datetime:
+    """Return the instant of an observation, which may have a time of its own, on our clock."""
     if observation.measured_at is None:
         return at
-    return at - (report.at - observation.measured_at)
+    return min(at - (report.at - observation.measured_at), turn.now)
 
 
 def _take(turn: Turn, device: Device, observation: Observation, at: datetime) -> None:
@@ -86,17 +130,10 @@ def _record(turn: Turn, observation: Observation, source: str, at: datetime, nom
     name = observation.metric
     before = bed.latest.get(name)
     slot = name
-    if before is not None and before.device_id != source and not METRICS[name].aperiodic:
-        if absence.speaks_for(turn, name, before):
-            technical.second_source(turn, name, before, source)
-            slot = f"{name}@{source}"  # a second device beside the first: judged by itself
-            before = bed.latest.get(slot)
+    if before is None or before.device_id != source:
+        slot, before = _slot(turn, name, before, source)
     if before is not None and at <= before.at:
         return  # repeated or out of order: charted, never judged (AL-32, P-27)
-    if before is None:
-        turn.dirty = True
-    elif before.device_id != source:
-        technical.second_source(turn, name, before, source)
     value = observation.value
     if value is None:
         valued_at, seen_at = (before.valued_at, before.seen_at) if before else (None, None)
@@ -106,21 +143,51 @@ def _record(turn: Turn, observation: Observation, source: str, at: datetime, nom
     session = bed.session
     if session is None:
         return
-    if bed.alarms:
+    if bed.alarms and not slot.endswith(MANUAL_SLOT):
         absence.value_returned(turn, name)
     if METRICS[name].aperiodic:
         _cuff(turn, session, observation, at)
         return
-    _continuous(turn, session, observation, at, _step_s(before, at, nominal_s), slot)
+    _continuous(turn, session, observation, at, _step_s(before, at, nominal_s, source), slot)
 
 
-def _step_s(before: Reading | None, at: datetime, nominal_s: float) -> float:
-    """Return how much time a sample stands for, in seconds: since the last value, at most two periods."""
+def _slot(turn: Turn, name: str, before: Reading | None, source: str) -> tuple[str, Reading | None]:
+    """Return where a reading of a source that is new to a metric belongs, and the newest one there.
+
+    What a person read stands beside the device's values and never hides that these have stopped. A second
+    device stands beside the first while that one measures, and takes its place when it has fallen silent.
+    """
+    turn.dirty = True
+    if METRICS[name].aperiodic:
+        if before is not None:
+            technical.second_source(turn, name, before, source)
+        return name, before
+    if source.startswith(MANUAL):
+        return name + MANUAL_SLOT, turn.bed.latest.get(name + MANUAL_SLOT)
+    if before is None:
+        return name, None
+    technical.second_source(turn, name, before, source)
+    beside = f"{name}@{source}"
+    if absence.speaks_for(turn, name, before):
+        return beside, turn.bed.latest.get(beside)
+    if beside in turn.bed.latest:
+        before = turn.bed.latest.pop(beside)
+    if beside in turn.bed.tracks:
+        turn.bed.tracks[name] = turn.bed.tracks.pop(beside)
+    return name, before
+
+
+def _step_s(before: Reading | None, at: datetime, nominal_s: float, source: str) -> float:
+    """Return how much time a sample stands for, in seconds: since the last value, at most two periods.
+
+    A person's value stands for one period by itself: nobody reads a pulse every second.
+    """
+    least = nominal_s if source.startswith(MANUAL) else 0.0
     if before is None or before.valued_at is None:
-        return 0.0
+        return least
     gap = (at - before.valued_at).total_seconds()
     most = WHOLE_STEPS * nominal_s
-    return min(gap, most) if gap > 0 else 0.0
+    return max(least, min(gap, most)) if gap > 0 else least
 
 
 def _continuous(
@@ -128,7 +195,7 @@ def _continuous(
 ) -> None:
     name, value = observation.metric, observation.value
     assert value is not None
-    if session.phase == "baseline" and observation.validity == VALID and slot == name:
+    if session.phase == "baseline" and observation.validity == VALID and slot in (name, name + MANUAL_SLOT):
         _baseline(turn, session, name, Point(at, value))
         session = turn.session
     band = session.plan.get(name)
@@ -164,10 +231,13 @@ def _filter(turn: Turn, rule: Rule, sample: Sample, held: bool, slot: str) -> No
 
 
 def _fired_elsewhere(turn: Turn, limit: Limit, slot: str) -> bool:
-    """Say whether another source of the same metric still holds this limit's alarm."""
+    """Say whether another source of the metric, still measuring, holds this limit's alarm."""
     for other, states in turn.bed.tracks.items():
         state = states.get(limit.id)
-        if other != slot and isinstance(state, Excursion) and state.fired:
+        if other == slot or not isinstance(state, Excursion) or not state.fired:
+            continue
+        reading = turn.bed.latest.get(other)
+        if reading is not None and absence.speaks_for(turn, limit.metric, reading):
             return True
     return False
 
@@ -188,7 +258,7 @@ def _cuff(turn: Turn, session: Session, observation: Observation, at: datetime) 
         _baseline(turn, session, name, point)
         _hold(turn, name, point)
     schedule.meet_checkpoints(turn, name, at)
-    schedule.cuff_measured(turn)
+    schedule.cuff_measured(turn, name)
     band = turn.session.plan.get(name)
     if band is not None:
         judge_cuff(turn, band, observation, at)
@@ -336,7 +406,8 @@ def _hold(turn: Turn, name: str, point: Point) -> None:
                 "HoldPrompted",
                 metric=name,
                 value=point.value,
-                reason=f"{point.value:g} above {hold.above:g} {METRICS[name].unit} before the dose; measure again after {hold.repeat_after_min:g} min",
+                reason=f"{point.value:g} above {hold.above:g} {METRICS[name].unit} before the dose;"
+                f" measure again after {hold.repeat_after_min:g} min",
             )
         elif name in session.held:
             held = {metric: at for metric, at in session.held.items() if metric != name}
@@ -373,8 +444,20 @@ def _chart_late(turn: Turn, observation: Observation, at: datetime) -> None:
         turn.now,
     )
     turn.dirty = True
-    if METRICS[observation.metric].aperiodic:
-        schedule.meet_checkpoints(turn, observation.metric, at)
+    if METRICS[observation.metric].aperiodic and at >= session.started_at:
+        _late_cuff(turn, session, observation, at)
+
+
+def _late_cuff(turn: Turn, session: Session, observation: Observation, at: datetime) -> None:
+    """Count a late cuff reading for what was due, by its own time; it still raises and clears nothing."""
+    name, value = observation.metric, observation.value
+    assert value is not None
+    points = session.readings.get(name, ())
+    if not points or at > points[-1].at:
+        turn.bed.session = replace(session, readings=with_reading(session, name, Point(at, value)))
+        turn.measured = True
+    schedule.meet_checkpoints(turn, name, at)
+    schedule.judge_cadence(turn)
 
 
 def _keep(turn: Turn, slot: str, limit: Limit, state: Excursion | Confirmation | None) -> None:

@@ -11,8 +11,11 @@ from typing import Literal, NamedTuple
 
 from monitor.core.protocol import Criterion
 from monitor.core.session import Session
-from monitor.core.turn import Bed
+from monitor.core.turn import MANUAL_SLOT, Bed
 from monitor.core.vitals import METRICS
+
+DEVICE_VALUE_LASTS = timedelta(seconds=30)  # AL-29: no value is current when older
+MANUAL_VALUE_LASTS = timedelta(minutes=10)  # proposed
 
 Answered = Literal["met", "not met", "not measured"]
 
@@ -84,19 +87,24 @@ def _not_rising(bed: Bed, session: Session, criterion: Criterion, now: datetime)
 
 
 def _near_base(bed: Bed, session: Session, criterion: Criterion, now: datetime) -> Judged:
-    latest, base = bed.latest.get(criterion.metric), session.base(criterion.metric)
-    if (
-        latest is None
-        or latest.value is None
-        or latest.seen_at is None
-        or now - latest.seen_at > timedelta(seconds=30)
-    ):
+    value, base = _fresh(bed, criterion.metric, now), session.base(criterion.metric)
+    if value is None:
         return Judged(criterion, "not measured", "no fresh value")
     if base is None:
         return Judged(criterion, "not measured", "no baseline")
     bound = base - criterion.margin
-    words = f"{latest.value:g}, at least {bound:g} {METRICS[criterion.metric].unit}"
-    return Judged(criterion, "met" if latest.value >= bound else "not met", words)
+    words = f"{value:g}, at least {bound:g} {METRICS[criterion.metric].unit}"
+    return Judged(criterion, "met" if value >= bound else "not met", words)
+
+
+def _fresh(bed: Bed, metric: str, now: datetime) -> float | None:
+    """Return the value that stands for now: a device's, or else what a person read a few minutes ago."""
+    for slot, lasts in ((metric, DEVICE_VALUE_LASTS), (metric + MANUAL_SLOT, MANUAL_VALUE_LASTS)):
+        latest = bed.latest.get(slot)
+        valued_at = latest.valued_at if latest is not None else None
+        if latest is not None and valued_at is not None and now - valued_at <= lasts:
+            return latest.value
+    return None
 
 
 def _recent(bed: Bed, session: Session, criterion: Criterion, now: datetime) -> Judged:

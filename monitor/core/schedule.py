@@ -11,18 +11,19 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 
+from monitor.core import absence
 from monitor.core.filters import Confirmation
 from monitor.core.protocol import RANK, Cadence, Checkpoint, Priority
 from monitor.core.session import Session, cuff_due_at, due_at, window
 from monitor.core.turn import Timer, Turn
-from monitor.core.vitals import METRICS
+from monitor.core.vitals import METRICS, PRESSURES
 
 CUFF = "nibp_systolic"
 
 
-def cuff_measured(turn: Turn) -> None:
-    """A cuff reading came: nothing is overdue any more."""
-    for key in ("overdue:cuff", "repeat:cuff"):
+def cuff_measured(turn: Turn, metric: str) -> None:
+    """A cuff reading came: with a systolic value nothing is overdue any more."""
+    for key in ("overdue:cuff", "repeat:cuff") if metric == CUFF else ():
         if key in turn.bed.alarms:
             turn.technical(key, None, "a cuff reading came")
 
@@ -58,6 +59,8 @@ def judge_cadence(turn: Turn) -> None:
         tail = f"last at {last[-1].at:%H:%M} UTC" if last else "none yet in this session"
         text = f"blood pressure overdue: due {due:%H:%M} UTC, {tail}; is the cuff's AUTO mode on?"
         turn.technical("overdue:cuff", reached[-1], text, metric=CUFF, onset_at=due, pausable=False)
+        for metric in PRESSURES:
+            absence.freeze(turn, metric)
     elif "overdue:cuff" in turn.bed.alarms:
         turn.technical("overdue:cuff", None, "no cuff reading is due now")
 
@@ -121,6 +124,28 @@ def meet_checkpoints(turn: Turn, metric: str, at: datetime) -> None:
         session = turn.bed.session or session
 
 
+def anchors_moved(turn: Turn, before: Session) -> None:
+    """Begin anew with the checkpoints whose time has changed with a dose (given, ended, withdrawn)."""
+    after = turn.session
+    moved = [
+        c.id
+        for c in after.protocol.checkpoints
+        if window(before, c) != window(after, c) and not _still_met(after, c)
+    ]
+    kept = {name: state for name, state in after.checkpoints.items() if name not in moved}
+    turn.bed.session = replace(after, checkpoints=kept)
+    for name in moved:
+        if f"missed:{name}" in turn.bed.alarms:
+            turn.technical(f"missed:{name}", None, "its time has changed")
+
+
+def _still_met(session: Session, checkpoint: Checkpoint) -> bool:
+    span = window(session, checkpoint)
+    points = [point for metric in checkpoint.metrics for point in session.readings.get(metric, ())]
+    met = session.checkpoints.get(checkpoint.id) == "met"
+    return met and span is not None and any(span[0] <= point.at <= span[1] for point in points)
+
+
 def _set_checkpoint(turn: Turn, checkpoint: Checkpoint, state: str) -> None:
     session = turn.session
     turn.bed.session = replace(session, checkpoints={**session.checkpoints, checkpoint.id: state})
@@ -153,8 +178,8 @@ def _open(turn: Turn, checkpoint: Checkpoint) -> None:
         reason=reason,
         due_at=due.isoformat(),
     )
-    for metric in checkpoint.metrics:  # a reading that came just as the window opened
-        for point in (session.readings.get(metric, ()))[-1:]:
+    for metric in checkpoint.metrics:  # a reading that came before the window was known
+        for point in session.readings.get(metric, ()):
             meet_checkpoints(turn, metric, point.at)
 
 
@@ -162,6 +187,9 @@ def _miss(turn: Turn, checkpoint: Checkpoint) -> None:
     _set_checkpoint(turn, checkpoint, "missed")
     text = f"{checkpoint.label}: no reading in its window"
     turn.tell("CheckpointMissed", rule=checkpoint.id, metric=checkpoint.metrics[0], reason=text)
+    span, told_at = window(turn.session, checkpoint), turn.session.told_at
+    if span is not None and told_at is not None and span[1] <= told_at:
+        return  # over before the monitor was told: recorded, and nobody can help it now
     priority: Priority = "medium" if checkpoint.mandatory else "low"
     turn.technical(f"missed:{checkpoint.id}", priority, text, metric=checkpoint.metrics[0])
 

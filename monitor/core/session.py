@@ -21,7 +21,7 @@ KEPT_READINGS = 3  # of each cuff metric: enough for "not rising over the last t
 
 @dataclass(frozen=True, slots=True)
 class Dose:
-    """One administration: amount in mg, route, when and by whom; ``ended_at`` for an infusion that stopped."""
+    """One administration: amount in mg, route, when, by whom; ``ended_at`` for an infusion that stopped."""
 
     at: datetime
     amount_mg: float
@@ -77,7 +77,11 @@ class Band(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """The state of one session; ``plan`` is derived from the rest and never stored."""
+    """The state of one session; ``plan`` is derived from the rest and never stored.
+
+    ``told_at`` is when the monitor was told of it, at or after ``started_at``: what was not measured before
+    then is no omission that could still be helped.
+    """
 
     session_id: str
     patient_code: str
@@ -100,6 +104,7 @@ class Session:
     ready_by: str = ""
     annotated: tuple[str, ...] = ()
     ready_announced: bool = False
+    told_at: datetime | None = None
     plan: dict[str, Band] = field(init=False, compare=False, repr=False, default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -107,7 +112,7 @@ class Session:
         object.__setattr__(self, "plan", plan_of(self))
 
     def base(self, metric: str) -> float | None:
-        """Return the patient's baseline of a metric (its unit), or ``None`` while there are too few readings."""
+        """Return the baseline of a metric (its unit), or ``None`` while there are too few readings."""
         points = self.baseline.get(metric, ())
         if len(points) < self.protocol.baseline.readings:
             return None
@@ -185,7 +190,7 @@ def _relative(session: Session, limit: Limit) -> float | None:
 
 
 def with_baseline(session: Session, metric: str, point: Point) -> dict[str, tuple[Point, ...]] | None:
-    """Return the baseline with a pre-dose reading added, or ``None`` when it comes too soon after the last."""
+    """Return the baseline with a pre-dose reading added, or ``None`` when it is too soon after the last."""
     points = session.baseline.get(metric, ())
     if points and point.at - points[-1].at < timedelta(minutes=session.protocol.baseline.apart_min):
         return None
@@ -219,7 +224,7 @@ def cuff_due_at(session: Session) -> datetime | None:
     for cadence in session.protocol.cadence:
         if cadence.phase == session.phase:
             last = session.readings.get("nibp_systolic", ())
-            start = max(filter(None, (session.started_at, session.phase_at)))
+            start = max(filter(None, (session.started_at, session.phase_at, session.told_at)))
             since = last[-1].at if last else start
             return since + timedelta(minutes=cadence.every_min)
     return None

@@ -36,7 +36,7 @@ def acknowledge(turn: Turn, given: Acknowledge) -> None:
         alarm,
         *(other for other in list(turn.bed.alarms.values()) if other.covered_by == alarm.alarm_id),
     ):
-        changed = alarms.acknowledge(one, given.by, turn.now, _lasts_s(_timing(turn), one.priority))
+        changed = alarms.acknowledge(one, given.by, turn.now, lasts_s(turn, one.priority))
         turn.alter(changed)
         until = changed.acknowledgement.until if changed.acknowledgement else turn.now
         turn.tell("AlarmAcknowledged", alarm=changed, by=given.by, until=until.isoformat())
@@ -138,10 +138,7 @@ def timers(turn: Turn) -> Iterator[Timer]:
         if alarm.signal == "acknowledged" and alarm.acknowledgement is not None:
             yield alarm.acknowledgement.until, partial(_expire, key=alarm.key)
         elif alarm.signal == "alarm_paused" and alarm.paused_until is not None:
-            yield (
-                alarm.paused_until,
-                lambda turn, a=alarm: _resume(turn, turn.bed.alarms[a.key], "the pause is over"),
-            )  # type: ignore[misc]
+            yield alarm.paused_until, partial(_unpause, key=alarm.key)
     if bed.remind_at is not None:
         yield bed.remind_at, _remind
 
@@ -177,7 +174,9 @@ def _timing(turn: Turn) -> Timing:
     return turn.bed.session.protocol.timing if turn.bed.session else Timing()
 
 
-def _lasts_s(timing: Timing, priority: Priority) -> float:
+def lasts_s(turn: Turn, priority: Priority) -> float:
+    """Return for how long a person's word on an alarm holds, in seconds (AL-19)."""
+    timing = _timing(turn)
     return {
         "high": timing.acknowledge_high_s,
         "medium": timing.acknowledge_medium_s,

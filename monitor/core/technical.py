@@ -10,12 +10,12 @@ from collections.abc import Iterator
 from datetime import timedelta
 from functools import partial
 
+from monitor.core.absence import judge_channels, watched
 from monitor.core.device import Device, missing_count, skewed
 from monitor.core.filters import Excursion
 from monitor.core.protocol import Priority
 from monitor.core.session import Session
-from monitor.core.absence import judge_channels, watched
-from monitor.core.turn import Reading, Timer, Turn
+from monitor.core.turn import MANUAL, Reading, Timer, Turn
 from monitor.core.vitals import FAULTS, METRICS, Report
 
 GAP_NOTICED = timedelta(seconds=5)  # time for a reordered message to arrive before its absence is an alarm
@@ -47,6 +47,15 @@ def _judge_fault(turn: Turn, device: Device, name: str, present: bool, channels:
         turn.technical(key, priority, f"{device.profile.device_id}: {fault.text}")
     elif key in turn.bed.alarms:
         turn.technical(key, None, f"{device.profile.device_id} no longer reports it")
+
+
+def judge_devices(turn: Turn) -> None:
+    """Judge what the devices of the bed said of themselves before the session began (AL-28)."""
+    for name in list(turn.bed.devices):
+        device = turn.bed.devices[name] = turn.bed.devices[name].copy()
+        faults, device.faults = device.faults, ()
+        set_faults(turn, device, faults)
+        judge_device(turn, device)
 
 
 def judge_device(turn: Turn, device: Device) -> None:
@@ -84,7 +93,7 @@ def judge_gap(turn: Turn, device: Device) -> None:
 
 
 def refuse_report(turn: Turn, device_id: str, reason: str) -> None:
-    """A message of a device of this bed was refused: quarantined, and an alarm until it speaks sense again."""
+    """A message of a device of this bed was refused: quarantined, and an alarm until it speaks sense."""
     device = turn.bed.devices.get(device_id)
     if device is None:
         return
@@ -111,7 +120,8 @@ def wrong_mode(turn: Turn, device: Device, report: Report) -> None:
         for observation in report.observations:
             words = _urgent(session, observation.metric, observation.value)
             if words:
-                turn.drill_ended_by = f"{METRICS[observation.metric].label} {observation.value:g}, {words}, from {report.device_id}"
+                label = METRICS[observation.metric].label
+                turn.drill_ended_by = f"{label} {observation.value:g}, {words}, from {report.device_id}"
                 return
 
 
@@ -127,7 +137,7 @@ def _urgent(session: Session, metric: str, value: float | None) -> str:
 
 def second_source(turn: Turn, metric: str, before: Reading, source: str) -> None:
     """Notice two devices measuring the same thing in one session (CLINICAL §5: do not mix monitors)."""
-    if turn.bed.session is None or "manual:" in source + before.device_id:
+    if turn.bed.session is None or MANUAL in source + before.device_id:
         return
     first, second = sorted((before.device_id, source))
     text = f"{METRICS[metric].label} from {first} and {second}: makes can differ"
@@ -184,8 +194,8 @@ def _summarise(turn: Turn) -> None:
     turn.bed.backlog = None
     turn.tell(
         "BacklogSummarised",
-        reason=f"{backlog.count} readings of {backlog.first_at:%H:%M:%S} to {backlog.last_at:%H:%M:%S} UTC arrived late;"
-        f" {backlog.beyond} of them beyond a limit; they are on the chart and raised no alarm",
+        reason=f"{backlog.count} readings of {backlog.first_at:%H:%M:%S} to {backlog.last_at:%H:%M:%S} UTC"
+        f" arrived late; {backlog.beyond} of them beyond a limit; they are on the chart and raised no alarm",
         count=backlog.count,
         beyond=backlog.beyond,
         first_at=backlog.first_at.isoformat(),

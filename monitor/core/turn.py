@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from monitor.core import alarms
 from monitor.core.alarms import Alarm, Kind
 from monitor.core.device import Device
+from monitor.core.escalation import EMPTY, Ladder
 from monitor.core.filters import Confirmation, Excursion
 from monitor.core.outcomes import Outcome, OutcomeName
 from monitor.core.protocol import RANK, Priority
@@ -59,6 +60,9 @@ class Backlog:
 
 Track = Excursion | Confirmation
 
+MANUAL = "manual:"  # what the source of a person's reading begins with
+MANUAL_SLOT = "@manual"  # what is added to a continuous metric's name for what people read of it
+
 
 @dataclass(slots=True)
 class Bed:
@@ -82,6 +86,7 @@ class Bed:
     link_restored_at: datetime | None = None
     cuff_since: datetime | None = None
     remind_at: datetime | None = None
+    ladder: Ladder = EMPTY
     next_due_at: datetime | None = None
     now: datetime | None = None
 
@@ -101,6 +106,7 @@ class Bed:
             self.link_restored_at,
             self.cuff_since,
             self.remind_at,
+            self.ladder,
             self.next_due_at,
             self.now,
         )
@@ -147,18 +153,22 @@ class Turn:
         value: float | None = None,
         rule: str = "",
         at: datetime | None = None,
+        session_id: str | None = None,
+        alarm_id: str = "",
         **detail: Any,
     ) -> None:
-        """Write down that something happened."""
+        """Write down that something happened; by default to the session that runs."""
         self.dirty = True
         session = self.bed.session
+        if session_id is None:
+            session_id = session.session_id if session else ""
         self.outcomes.append(
             Outcome(
                 name,
                 at or self.now,
                 self.bed.bed_id,
-                session.session_id if session else "",
-                alarm.alarm_id if alarm else "",
+                session_id,
+                alarm.alarm_id if alarm else alarm_id,
                 alarm.key if alarm else rule,
                 alarm.kind if alarm else "",
                 alarm.priority if alarm else "",
@@ -182,7 +192,7 @@ class Turn:
         return session.session_id if session else self.bed.bed_id
 
     def raise_alarm(self, alarm: Alarm) -> None:
-        """Begin an alarm: it signals unless a pause holds it, and covers milder ones of its metric and side."""
+        """Begin an alarm: it signals unless a pause holds it, and covers milder ones of its side."""
         alarm = self._paused(self._covered(alarm))
         self.bed.alarms[alarm.key] = alarm
         for other in list(self.bed.alarms.values()):
@@ -264,6 +274,7 @@ class Turn:
         metric: str = "",
         onset_at: datetime | None = None,
         pausable: bool = True,
+        external: bool = False,
     ) -> None:
         """Make a technical condition be as it is: ``None`` ends it, a higher priority worsens it (AL-02)."""
         present = self.bed.alarms.get(key)
@@ -272,9 +283,8 @@ class Turn:
                 self.end_alarm(present, text)
         elif present is None:
             onset = onset_at or self.now
-            self.raise_alarm(
-                self.make(key, "technical", priority, onset, text, metric=metric, pausable=pausable)
-            )
+            more = {"metric": metric, "pausable": pausable, "external": external}
+            self.raise_alarm(self.make(key, "technical", priority, onset, text, **more))
         elif RANK[priority] > present.rank:
             self.worsen(present, priority, text)
         elif text != present.text:

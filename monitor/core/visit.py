@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
 
-from monitor.core import readiness
+from monitor.core import readiness, schedule, technical
 from monitor.core.inputs import (
     Answer,
     ConfirmReady,
@@ -49,8 +49,7 @@ def start_session(turn: Turn, given: StartSession) -> None:
         return
     for alarm in list(bed.latched.values()):
         reset(turn, alarm, given.by)
-    for alarm in list(bed.alarms.values()):
-        turn.end_alarm(alarm, "a session begins")
+    _end_alarms(turn, "a session begins")
     at = min(given.started_at or turn.now, turn.now)
     bed.tracks, bed.backlog, bed.audio_pause, bed.remind_at = {}, None, None, None
     bed.session = Session(
@@ -63,6 +62,7 @@ def start_session(turn: Turn, given: StartSession) -> None:
         given.phase,
         at,
         without=given.without,
+        told_at=turn.now,
     )
     for metric in list(bed.latest):
         del bed.latest[metric]  # nothing of the previous patient counts for this one
@@ -78,6 +78,14 @@ def start_session(turn: Turn, given: StartSession) -> None:
         started_at=at.isoformat(),
         without=list(given.without),
     )
+    technical.judge_devices(turn)
+
+
+def _end_alarms(turn: Turn, reason: str) -> None:
+    """End every alarm but those of the equipment around the bed, the mildest first."""
+    for alarm in sorted(turn.bed.alarms.values(), key=lambda alarm: alarm.rank):
+        if not alarm.external:
+            turn.end_alarm(turn.bed.alarms[alarm.key], reason)
 
 
 def end_session(turn: Turn, given: EndSession) -> None:
@@ -94,9 +102,7 @@ def end_session(turn: Turn, given: EndSession) -> None:
 def close_session(turn: Turn, reason: str, by: str) -> None:
     """End the session and every alarm of it; a high one that nobody saw stays latched (AL-16)."""
     session = turn.session
-    for alarm in list(turn.bed.alarms.values()):
-        if alarm.key in turn.bed.alarms:
-            turn.end_alarm(turn.bed.alarms[alarm.key], "the session ended")
+    _end_alarms(turn, "the session ended")
     doses = [
         {"at": dose.at.isoformat(), "amount_mg": dose.amount_mg, "route": dose.route}
         for dose in session.given_doses()
@@ -114,6 +120,7 @@ def set_phase(turn: Turn, phase: Phase, by: str, reason: str) -> None:
     turn.bed.session = replace(session, phase=phase, phase_at=turn.now)
     turn.tell("PhaseChanged", by=by, reason=reason, phase=phase, was=session.phase)
     drop_unwatched(turn, f"not watched in phase {phase}")
+    schedule.judge_cadence(turn)
 
 
 def record_dose(turn: Turn, given: RecordDose) -> None:
@@ -146,6 +153,7 @@ def record_dose(turn: Turn, given: RecordDose) -> None:
         route=given.route,
         given_at=at.isoformat(),
     )
+    schedule.anchors_moved(turn, session)
     set_phase(turn, "dosing", given.by, f"{given.amount_mg:g} mg {given.route}")
 
 
@@ -160,6 +168,7 @@ def end_dosing(turn: Turn, given: EndDosing) -> None:
     at = max(last.at, min(given.at or turn.now, turn.now))
     changed = tuple(replace(dose, ended_at=at) if dose is last else dose for dose in session.doses)
     turn.bed.session = replace(session, doses=changed)
+    schedule.anchors_moved(turn, session)
     set_phase(turn, "observation", given.by, f"dosing ended at {at:%H:%M} UTC")
 
 
@@ -174,7 +183,7 @@ def withdraw_dose(turn: Turn, given: WithdrawDose) -> None:
         return
     note = f"{given.reason} ({given.by})"
     changed = tuple(replace(dose, withdrawn=note) if dose is standing[0] else dose for dose in session.doses)
-    turn.bed.session = session = replace(session, doses=changed)
+    before, turn.bed.session = session, replace(session, doses=changed)
     turn.tell(
         "DoseWithdrawn",
         by=given.by,
@@ -182,7 +191,8 @@ def withdraw_dose(turn: Turn, given: WithdrawDose) -> None:
         value=standing[0].amount_mg,
         given_at=given.at.isoformat(),
     )
-    if not session.given_doses():
+    schedule.anchors_moved(turn, before)
+    if not turn.session.given_doses():
         set_phase(turn, "baseline", given.by, "the only dose was withdrawn")
 
 

@@ -203,7 +203,8 @@ def _why_no_value(metric: Metric, number: float) -> str:
         return f"{number:g} is a device's sign for no value"
     if number <= 0:
         return f"{number:g} is a device's sign for no value"
-    return f"{number:g} {metric.unit} is not possible (possible: {metric.possible[0]:g} to {metric.possible[1]:g})"
+    low, high = metric.possible
+    return f"{number:g} {metric.unit} is not possible (possible: {low:g} to {high:g})"
 
 
 def screen_pressures(observations: tuple[Observation, ...]) -> tuple[Observation, ...]:

@@ -5,12 +5,44 @@ To add a format: write its file with a ``FORMAT`` and put it into ``FORMATS``; n
 
 from __future__ import annotations
 
-from monitor.formats import hl7v2, native
+from monitor.formats import (
+    ava4,
+    esphome,
+    fhir,
+    gatt,
+    hl7v2,
+    keymap,
+    native,
+    serial_device,
+    sparkplug,
+    tasmota,
+    theengs,
+    thingsboard,
+    zigbee2mqtt,
+)
 from monitor.formats.contract import MAX_PAYLOAD_BYTES, Context, Decoded, Format, Undecodable
 
 __all__ = ["FORMATS", "MAX_PAYLOAD_BYTES", "Context", "Decoded", "Format", "Undecodable", "decode"]
 
-FORMATS: dict[str, Format] = {row.name: row for row in (native.FORMAT, hl7v2.FORMAT)}
+FORMATS: dict[str, Format] = {
+    row.name: row
+    for row in (
+        native.FORMAT,
+        hl7v2.FORMAT,
+        fhir.FORMAT,
+        gatt.FORMAT,
+        theengs.FORMAT,
+        theengs.FORMAT._replace(name="openmqttgateway"),
+        thingsboard.FORMAT,
+        tasmota.FORMAT,
+        zigbee2mqtt.FORMAT,
+        esphome.FORMAT,
+        ava4.FORMAT,
+        keymap.FORMAT,
+        sparkplug.FORMAT,
+        serial_device.FORMAT,
+    )
+}
 
 
 def decode(name: str, payload: bytes, context: Context) -> Decoded:

@@ -1,8 +1,8 @@
 """What a code means: MDC, LOINC, SNOMED CT, Philips MDIL, Mindray, Edan and reference-id names.
 
-Law: a code becomes a metric only when its nomenclature says so. An invasive pressure is never a cuff pressure;
-a blood-gas saturation is never SpO2; a pulse keeps its source. A number and a name that contradict each other
-give no value. What is known and is not one of our metrics says what it is.
+Law: a code becomes a metric only when its nomenclature says so. An invasive pressure is never a cuff
+pressure; a blood-gas saturation is never SpO2; a pulse keeps its source. A number and a name that
+contradict each other give no value. What is known and is not one of our metrics says what it is.
 
 Sources: ISO/IEEE 11073-10101 (CLINICAL §7.1, public registries), LOINC, Philips IntelliVue data export codes,
 Mindray and Edan HL7 messages as their monitors send them.
@@ -169,7 +169,7 @@ def _mdil(code: str) -> Meaning:
 
 
 def _local(system: str, code: str, name: str, unit_group: str) -> Meaning:
-    """Read a code without a nomenclature: Mindray's numbers confirmed by name or module, else a plain name."""
+    """Read a code without a nomenclature: Mindray's numbers if name or module confirm them, else names."""
     row = MINDRAY.get(code)
     if row is not None and system in {"", "mindray", "l", "99mndry"}:
         names, meaning = row

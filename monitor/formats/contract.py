@@ -7,7 +7,7 @@ silence and never raises anything else.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, MutableMapping
 from dataclasses import dataclass, field
 from datetime import datetime, tzinfo
 from typing import Any, NamedTuple
@@ -25,7 +25,9 @@ class Context:
 
     ``device_id`` is the device that ``beds.toml`` names for the topic (a message that names its own
     devices overrides it); ``zone`` is the device's, for times without an offset; ``options`` are the
-    format's own settings (a key map, a code table), checked when the configuration was read.
+    format's own settings (a key map, a code table), checked when the configuration was read. ``memory``
+    belongs to the caller, one for each device: a format whose messages lean on an earlier one (the births of
+    Sparkplug) keeps the little it must know there, and nowhere else.
     """
 
     device_id: str
@@ -34,6 +36,7 @@ class Context:
     retained: bool = False
     zone: tzinfo | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
+    memory: MutableMapping[str, Any] = field(default_factory=dict)
 
 
 class Decoded(NamedTuple):

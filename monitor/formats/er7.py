@@ -71,8 +71,8 @@ def read_messages(payload: bytes) -> list[Message]:
         Undecodable: no MSH segment, so that neither separators nor type are known.
     """
     messages: list[Message] = []
-    for line in _LINE_ENDS.split(read_text(payload)):
-        line = line.strip(_JUNK)
+    for raw in _LINE_ENDS.split(read_text(payload)):
+        line = raw.strip(_JUNK)
         if line.startswith("MSH") and len(line) > 3 and not line[3].isalnum():
             separators = _separators(line)
             fields = line.split(separators.field)

@@ -1,9 +1,9 @@
 """FHIR R4 Observation and Bundle: vital-signs profiles, Personal Health Device profiles, SampledData.
 
-Law: an observation says what it measured by its codings, the most exact nomenclature first; what was withdrawn
-(entered-in-error, cancelled) or is absent has no value, with FHIR's own reason. The resources are walked, not
-validated: a gateway's small mistake must not cost a reading. ``effective`` is the device's time, ``issued`` the
-gateway's.
+Law: an observation says what it measured by its codings, the most exact nomenclature first; what was
+withdrawn (entered-in-error, cancelled) or is absent has no value, with FHIR's own reason. The resources are
+walked, not validated: a gateway's small mistake must not cost a reading. ``effective`` is the device's
+time, ``issued`` the gateway's.
 """
 
 from __future__ import annotations
@@ -30,7 +30,9 @@ _WITHDRAWN = {
 }
 _REMARKS = {"preliminary": "preliminary", "corrected": "a correction", "amended": "an amendment"}
 # Measurement status of the PHD profile, as interpretation or as meta.security.
-_DOUBTS = frozenset({"questionable", "early-indication", "calibration-ongoing", "measurement-status-in-alarm"})
+_DOUBTS = frozenset(
+    {"questionable", "early-indication", "calibration-ongoing", "measurement-status-in-alarm"}
+)
 _REFUSALS = frozenset({"invalid", "not-available", "measurement-ongoing", "msmt-ongoing"})
 _DRILLS = frozenset({"HTEST", "demo-data", "test-data"})
 _OFF_SCALE = {"E": "error", "U": "above the device's scale", "L": "below the device's scale"}
@@ -74,7 +76,11 @@ def decode(payload: bytes, context: Context) -> Decoded:
     if not groups and not kinds and not ignored:
         raise Undecodable("no FHIR resource (no resourceType); FHIR JSON is an Observation or a Bundle")
     _refuse_mixed_patients(groups)
-    note = "" if groups else "no vital sign of ours in it: " + ", ".join(dict.fromkeys(kinds or ["Observation"]))[:200]
+    note = (
+        ""
+        if groups
+        else "no vital sign of ours in it: " + ", ".join(dict.fromkeys(kinds or ["Observation"]))[:200]
+    )
     return Decoded(tuple(_report(name, found, context) for name, found in groups.items()), ignored, note)
 
 
@@ -166,7 +172,9 @@ def _report(name: str, found: _Found, context: Context) -> Report:
         mode="drill" if found.drill else "real",
         retained=context.retained,
         gateway_at=found.gateway_at,
-        notes=tuple(dict.fromkeys([*found.notes, *(["marked as test data: taken as drill"] if found.drill else [])])),
+        notes=tuple(
+            dict.fromkeys([*found.notes, *(["marked as test data: taken as drill"] if found.drill else [])])
+        ),
     )
 
 
@@ -212,7 +220,11 @@ def _device(resource: dict[str, Any], devices: dict[str, str]) -> str:
             for contained in _list(resource.get("contained")):
                 if find(contained, ("id",)) == reference[1:]:
                     named = find(contained, ("identifier", "0", "value"))
-                    return normalise_address(named) if isinstance(named, str) else normalise_address(reference[1:])
+                    return (
+                        normalise_address(named)
+                        if isinstance(named, str)
+                        else normalise_address(reference[1:])
+                    )
         return normalise_address(reference.rsplit("/", 1)[-1].removeprefix("urn:uuid:"))
     for path in (("identifier", "value"), ("display",)):
         named = find(device, path)
@@ -334,10 +346,13 @@ def _samples(metric: str, data: dict[str, Any], at: datetime | None) -> Iterator
     and below the device's scale. Only the first of several dimensions is read.
     """
     unit = str(find(data, ("origin", "code")) or find(data, ("origin", "unit")) or "")[:40]
-    origin, factor = (_plain_number(value, usual) for value, usual in (
-        (find(data, ("origin", "value")), 0.0),
-        (data.get("factor"), 1.0),
-    ))
+    origin, factor = (
+        _plain_number(value, usual)
+        for value, usual in (
+            (find(data, ("origin", "value")), 0.0),
+            (data.get("factor"), 1.0),
+        )
+    )
     period_ms = _plain_number(data.get("period", data.get("interval")), 0.0)
     words = str(data.get("data", "")).split()
     step = max(1, int(_plain_number(data.get("dimensions"), 1.0)))

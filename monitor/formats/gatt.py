@@ -1,8 +1,8 @@
-"""Bluetooth GATT characteristics as gateways forward them: 2A35, 2A37, 2A5E, 2A5F, 2A1C, as hex, base64 or bytes.
+"""Bluetooth GATT values as gateways forward them: 2A35, 2A37, 2A5E, 2A5F, 2A1C; hex, base64 or bytes.
 
-Law: the flags say what must follow; a value that is cut short is refused whole, because a wrong field boundary
-makes wrong numbers. The special values of SFLOAT are "no value". Status bits doubt or block, and say so.
-Sources: Bluetooth GATT Specification Supplement; IEEE 11073-20601 (SFLOAT, FLOAT).
+Law: the flags say what must follow; a value that is cut short is refused whole, because a wrong field
+boundary makes wrong numbers. The special values of SFLOAT are "no value". Status bits doubt or block, and
+say so. Sources: Bluetooth GATT Specification Supplement; IEEE 11073-20601 (SFLOAT, FLOAT).
 """
 
 from __future__ import annotations
@@ -26,7 +26,9 @@ _PAYLOAD_KEYS = ("value", "data", "payload", "raw", "hex", "bytes", "notificatio
 _ADDRESS_KEYS = ("mac", "address", "addr", "ble_addr", "device", "id")
 _UUID_KEYS = ("characteristic", "char", "uuid", "characteristic_uuid", "characteristicUuid")
 _TIME_KEYS = ("timestamp", "time", "ts")
-_UUID = re.compile(r"(?:0x|0000)?(2a(?:35|36|37|5e|5f|1c|1e))(?:-0000-1000-8000-00805f9b34fb)?", re.IGNORECASE)
+_UUID = re.compile(
+    r"(?:0x|0000)?(2a(?:35|36|37|5e|5f|1c|1e))(?:-0000-1000-8000-00805f9b34fb)?", re.IGNORECASE
+)
 
 # IEEE 11073-20601: the mantissas that are no numbers, with exponent 0.
 _SFLOAT_SPECIAL = {0x07FF: "NaN", 0x0800: "NRes", 0x07FE: "+INF", 0x0802: "-INF", 0x0801: "reserved"}
@@ -121,7 +123,9 @@ def blood_pressure(data: bytes) -> Content:
     reader = Reader(data, "2A35")
     flags = reader.take(1)
     unit = "kPa" if flags & 1 else ""
-    found = [_observe(metric, reader.sfloat(), unit) for metric in ("nibp_systolic", "nibp_diastolic", "nibp_mean")]
+    found = [
+        _observe(metric, reader.sfloat(), unit) for metric in ("nibp_systolic", "nibp_diastolic", "nibp_mean")
+    ]
     notes: list[str] = []
     moment = None
     if flags & 2:
@@ -140,14 +144,16 @@ def blood_pressure(data: bytes) -> Content:
 
 
 def _cuff_status(found: list[Observation], bits: int) -> tuple[list[Observation], tuple[str, ...]]:
-    """Apply the measurement status of 2A35: bits 0 movement, 1 loose cuff, 2 rhythm, 3-4 pulse range, 5 position."""
+    """Apply the status of 2A35: bits 0 movement, 1 loose cuff, 2 rhythm, 3-4 pulse range, 5 position."""
     for bit, why in ((0, "body moved"), (1, "cuff too loose"), (5, "improper position of the cuff")):
         if bits >> bit & 1:
             found = [doubt(one, f"the cuff says: {why}") for one in found]
     if bits >> 2 & 1:
         found = [one._replace(reason=f"{one.reason}; irregular pulse".strip("; ")) for one in found]
     if bits >> 3 & 3:
-        found = [doubt(one, "pulse outside the cuff's range") if "pulse" in one.metric else one for one in found]
+        found = [
+            doubt(one, "pulse outside the cuff's range") if "pulse" in one.metric else one for one in found
+        ]
     return found, ("cuff_motion",) if bits & 1 else ()
 
 
@@ -218,9 +224,15 @@ def continuous(data: bytes) -> Content:
     return _oximeter_tail(reader, found, flags >> 2, notes)
 
 
-# Measurement Status (bit: why): refuses or doubts. Bits 7, 8 (validated, fully qualified) say nothing against.
-_PLX_REFUSES = {5: "measurement ongoing", 13: "measurement unavailable", 15: "invalid measurement"}
-_PLX_DOUBTS = {6: "early estimate", 12: "calibration ongoing", 14: "questionable measurement"}
+# Measurement Status (bit: why): refuses or doubts. Bits 7, 8 (validated, fully qualified) say nothing
+# against.
+_PLX_REFUSES = {13: "measurement unavailable", 15: "invalid measurement"}
+_PLX_DOUBTS = {
+    5: "measurement ongoing",
+    6: "early estimate",
+    12: "calibration ongoing",
+    14: "questionable measurement",
+}
 # Device and Sensor Status (bit: fault).
 _PLX_FAULTS = {
     1: "device_fault",
@@ -305,14 +317,23 @@ def decode(payload: bytes, context: Context) -> Decoded:
     name = _characteristic(document, context)
     content = CHARACTERISTICS[name](_value_bytes(payload, document, context))
     identity, gateway_at, notes = _surroundings(document, context)
+    return report(content, identity, gateway_at, notes, context)
+
+
+def report(
+    content: Content, identity: str, gateway_at: datetime | None, notes: list[str], context: Context
+) -> Decoded:
+    """Return what one characteristic said as a decoded message, with what was known around it."""
     measured_at = None
-    notes += content.notes
+    notes = [*notes, *content.notes]
     if content.moment is not None:
         measured_at, note = place(content.moment, str(content.moment), context)
         notes += [note] if note else []
     if content.drill:
         notes.append("demonstration or test data: taken as drill")
-    report = Report(
+    if not content.observations:
+        return Decoded((), 1, "; ".join(notes))
+    found = Report(
         identity or context.device_id,
         context.received_at,
         measured_at,
@@ -323,9 +344,7 @@ def decode(payload: bytes, context: Context) -> Decoded:
         gateway_at=gateway_at,
         notes=tuple(notes),
     )
-    if not content.observations:
-        return Decoded((), 1, "; ".join(notes))
-    return Decoded((report,))
+    return Decoded((found,))
 
 
 def _document(payload: bytes) -> dict[str, Any] | None:
@@ -338,42 +357,51 @@ def _document(payload: bytes) -> dict[str, Any] | None:
     return found if isinstance(found, dict) else None
 
 
+def find_characteristic(text: str) -> str | None:
+    """Return the short code ("2a35") of the characteristic that a topic or UUID names, or ``None``."""
+    match = _UUID.search(text)
+    return match[1].lower() if match else None
+
+
 def _characteristic(document: dict[str, Any] | None, context: Context) -> str:
     candidates = [str(context.options.get("characteristic", "")), context.topic]
     if document is not None:
         candidates[1:1] = [str(document[key])[:64] for key in _UUID_KEYS if key in document]
     for text in candidates:
-        if match := _UUID.search(text):
-            return match[1].lower()
+        if (code := find_characteristic(text)) is not None:
+            return code
     raise Undecodable(
-        "which characteristic this is stands neither in the topic nor in the payload: set options.characteristic"
-        f" to one of {', '.join(CHARACTERISTICS)}"
+        "which characteristic this is stands neither in the topic nor in the payload:"
+        f" set options.characteristic to one of {', '.join(CHARACTERISTICS)}"
     )
 
 
 def _value_bytes(payload: bytes, document: dict[str, Any] | None, context: Context) -> bytes:
     encoding = context.options.get("encoding", "auto")
     if document is None:
-        if encoding == "raw":
+        if encoding == "raw" or (encoding == "auto" and _is_binary(payload)):
             return payload
         try:
-            return _decode_text(payload.decode("ascii"), encoding)
+            return decode_text(payload.decode("ascii"), encoding)
         except UnicodeDecodeError:
-            if encoding == "auto":
-                return payload
             raise Undecodable(f"not {encoding} text: set options.encoding to 'raw'") from None
     key = context.options.get("key")
     paths = [split_path(str(key))] if key else [(name,) for name in _PAYLOAD_KEYS]
     for path in paths:
         given = find(document, path)
         if isinstance(given, str):
-            return _decode_text(given, encoding)
+            return decode_text(given, encoding)
         if isinstance(given, list) and given and all(type(part) is int and 0 <= part < 256 for part in given):
             return bytes(given)
     raise Undecodable(f"no bytes under {', '.join('.'.join(path) for path in paths)}: set options.key")
 
 
-def _decode_text(text: str, encoding: str) -> bytes:
+def _is_binary(payload: bytes) -> bool:
+    """Say whether there are bytes that no text has."""
+    return any(byte < 32 and byte not in b"\t\r\n" for byte in payload) or not payload.isascii()
+
+
+def decode_text(text: str, encoding: str) -> bytes:
     """Return the bytes that a text stands for; hex is tried before base64, as both may fit."""
     text = text.strip()
     plain = re.sub(r"0x|[\s:,\-\[\]]", "", text, flags=re.IGNORECASE)
@@ -386,7 +414,9 @@ def _decode_text(text: str, encoding: str) -> bytes:
     try:
         return base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError):
-        raise Undecodable(f"{text[:40]!r} is neither hexadecimal nor base64: check options.encoding") from None
+        raise Undecodable(
+            f"{text[:40]!r} is neither hexadecimal nor base64: check options.encoding"
+        ) from None
 
 
 def _surroundings(
@@ -395,9 +425,11 @@ def _surroundings(
     """Return the device's address, the gateway's time and notes from the JSON around the bytes."""
     if document is None:
         return "", None, []
-    paths = [split_path(str(context.options.get("address_key", "")))] if "address_key" in context.options else [
-        (key,) for key in _ADDRESS_KEYS
-    ]
+    paths = (
+        [split_path(str(context.options.get("address_key", "")))]
+        if "address_key" in context.options
+        else [(key,) for key in _ADDRESS_KEYS]
+    )
     named = next((found for path in paths if isinstance(found := find(document, path), str) and found), "")
     keys = [context.options["time_key"]] if "time_key" in context.options else list(_TIME_KEYS)
     given = next((found for key in keys if (found := find(document, split_path(str(key)))) is not None), None)
@@ -408,11 +440,17 @@ def _surroundings(
 def check(options: Mapping[str, Any]) -> tuple[str, ...]:
     """Return the mistakes in a device's options for this format."""
     known = {"characteristic", "encoding", "key", "address_key", "time_key"}
-    mistakes = [f"options.{key}: unknown; known are {', '.join(sorted(known))}" for key in options if key not in known]
+    mistakes = [
+        f"options.{key}: unknown; known are {', '.join(sorted(known))}" for key in options if key not in known
+    ]
     if options.get("encoding", "auto") not in _ENCODINGS:
-        mistakes.append(f"options.encoding is {options['encoding']!r}; it must be one of {', '.join(_ENCODINGS)}")
+        mistakes.append(
+            f"options.encoding is {options['encoding']!r}; it must be one of {', '.join(_ENCODINGS)}"
+        )
     if "characteristic" in options and not _UUID.search(str(options["characteristic"])):
-        mistakes.append(f"options.characteristic is {options['characteristic']!r}; known: {', '.join(CHARACTERISTICS)}")
+        mistakes.append(
+            f"options.characteristic is {options['characteristic']!r}; known: {', '.join(CHARACTERISTICS)}"
+        )
     return tuple(mistakes)
 
 

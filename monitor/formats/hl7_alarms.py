@@ -1,8 +1,8 @@
 """What HL7 v2 alarms say of the device: IHE PCD-04 (ORU^R40) and Mindray's alarm messages.
 
-Law: a technical alarm becomes a fault of our table, or a note when its words fit none; a physiological alarm of
-a bedside monitor is a note, never a value and never an alarm of ours. Words decide, then the source's code.
-Sources: IHE PCD TF-2 (PCD-04), Mindray alarm lists 54 and 56, ALARMS §1.7.
+Law: a technical alarm becomes a fault of our table, or a note when its words fit none; a physiological
+alarm of a bedside monitor is a note, never a value and never an alarm of ours. Words decide, then the
+source's code. Sources: IHE PCD TF-2 (PCD-04), Mindray alarm lists 54 and 56, ALARMS §1.7.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ from monitor.formats.er7 import Separators, component_of, field_of, repetitions_
 from monitor.formats.reading import shown
 
 TECHNICAL_TYPES = frozenset({"ST", "SA"})  # technical, advisory; SP is physiological
+
+_SYSTEMS = frozenset({"MDC", "MDCX", "MDIL", "L"})  # coding systems beside the words
 
 # Words of an alarm, the channel they need ("" = any), and the fault; the first row that fits counts.
 _FAULT_WORDS: tuple[tuple[str, str, str], ...] = (
@@ -33,10 +35,18 @@ _FAULT_WORDS: tuple[tuple[str, str, str], ...] = (
     (r"nois\w*|artifact|artefact|interfer\w*|unstable", "ecg", "ecg_noise"),
     (r"leak\w*|loose\w*|air.?hose|pneumatic", "cuff", "cuff_leak"),
     (r"motion|mov\w+", "cuff", "cuff_motion"),
-    (r"fail\w*|error|err|over.?time|time.?out|over.?pressure|unable|invalid|occlu\w*|malf\w*|weak", "cuff", "cuff_error"),
+    (
+        r"fail\w*|error|err|over.?time|time.?out|over.?pressure|unable|invalid|occlu\w*|malf\w*|weak",
+        "cuff",
+        "cuff_error",
+    ),
     (r"cuff", "cuff", "cuff_error"),
     (r"off|disconn\w*|fail\w*|lost|nois\w*|erratic|error", "respiration", "respiration_lost"),
-    (r"off|disconn\w*|fail\w*|occlu\w*|block\w*|calib\w*|zero\w*|warm\w*|malf\w*|error", "capnograph", "capnograph_fault"),
+    (
+        r"off|disconn\w*|fail\w*|occlu\w*|block\w*|calib\w*|zero\w*|warm\w*|malf\w*|error",
+        "capnograph",
+        "capnograph_fault",
+    ),
     (r"leads?.?off", "", "lead_off"),
     (r"nois\w*|artifact|artefact|erratic", "", "artefact"),
 )
@@ -80,7 +90,8 @@ def read_alarm(rows: Iterable[list[str]], separators: Separators) -> Alarm | Non
         technical = technical or bool(flags & TECHNICAL_TYPES)
         if name.startswith(("MDC_EVT", "MDCX_EVT")):
             found = True
-            texts += [name.removeprefix("MDC_EVT_"), *given.split(separators.component)[:2]]
+            parts = given.split(separators.component)
+            texts += [name.removeprefix("MDC_EVT_"), *(part for part in parts if part not in _SYSTEMS)]
         elif "EVENT_PHASE" in name or "EVT_PHASE" in name:
             phase = given.strip().lower() or phase
         elif name.endswith(("ALARM_STATE", "ALERT_STATE")):
@@ -92,15 +103,17 @@ def read_alarm(rows: Iterable[list[str]], separators: Separators) -> Alarm | Non
         elif name.endswith("ALERT_SOURCE"):
             source = given
         else:
-            source = source or code
+            source = source or field_of(row, 3)
     if not found:
         return None
     return _alarm(" ".join(texts), phase, active, technical, source, separators)
 
 
-def _alarm(text: str, phase: str, active: bool, technical: bool, source: str, separators: Separators) -> Alarm:
+def _alarm(
+    text: str, phase: str, active: bool, technical: bool, source: str, separators: Separators
+) -> Alarm:
     text = " ".join(text.replace("MDC_EVT_", " ").replace("_", " ").split())
-    active = active and phase not in {"end"}
+    active = active and phase != "end"
     channel = _channel_of_code(source, separators)
     watchdog = "WATCHDOG" in text.upper()
     fault = fault_of(text, channel) if technical else ""
@@ -133,7 +146,9 @@ def fault_of(text: str, channel: str = "") -> str:
     return ""
 
 
-def read_mindray_alarms(rows: Iterable[list[str]], separators: Separators) -> tuple[tuple[str, ...], list[str]]:
+def read_mindray_alarms(
+    rows: Iterable[list[str]], separators: Separators
+) -> tuple[tuple[str, ...], list[str]]:
     """Read a Mindray list of alarms (messages 54 and 56): faults and notes.
 
     The list is complete: what it does not name has ended.

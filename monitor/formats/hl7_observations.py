@@ -1,7 +1,8 @@
 """The OBX segments of one patient, read into observations grouped by device.
 
-Law: code, unit, status, flags and time of an OBX are each judged, and each refusal is written into the reason.
-Two sources of one metric at one time are one observation: the first probe with a value, the others in a note.
+Law: code, unit, status, flags and time of an OBX are each judged, and each refusal is written into the
+reason. Two sources of one metric at one time are one observation: the first probe with a value, the others
+in a note.
 """
 
 from __future__ import annotations
@@ -120,7 +121,9 @@ class Group:
             retained=context.retained,
             gateway_at=gateway_at,
             online=self.online,
-            notes=tuple(dict.fromkeys([*notes, *self.notes, *([f"{drill}: taken as drill"] if drill else [])])),
+            notes=tuple(
+                dict.fromkeys([*notes, *self.notes, *([f"{drill}: taken as drill"] if drill else [])])
+            ),
         )
 
     def _settle_time(self) -> None:
@@ -153,7 +156,9 @@ class Group:
     def _tell_of_second(self, seen: Seen) -> None:
         value = seen.observation.value
         sent = "no value" if value is None else f"{value:g}"
-        self.notes.append(f"second source of {seen.observation.metric} (OBX-4 {seen.sub_id or 'empty'}): {sent}, not used")
+        self.notes.append(
+            f"second source of {seen.observation.metric} (OBX-4 {seen.sub_id or 'empty'}): {sent}, not used"
+        )
 
 
 def _better(seen: Seen, rival: Seen, probe: str) -> bool:
@@ -221,7 +226,9 @@ class _Reader:
         identity = self._fixed
         if identity is None:
             own = _identity(field_of(row, 18), self.separators)
-            identity = own or self._devices.get(_device_number(row)) or self._devices.get("") or self._location
+            identity = (
+                own or self._devices.get(_device_number(row)) or self._devices.get("") or self._location
+            )
         group = self.groups.get(identity)
         if group is None:
             group = self.groups[identity] = Group(identity, self._patient, at)
@@ -248,7 +255,9 @@ class _Reader:
         if alarm.fault:
             group.faults = [*(group.faults or []), *([alarm.fault] if alarm.active else [])]
 
-    def _read_row(self, row: list[str], at: datetime | None, notes: list[str], parents: dict[str, datetime]) -> None:
+    def _read_row(
+        self, row: list[str], at: datetime | None, notes: list[str], parents: dict[str, datetime]
+    ) -> None:
         meaning = _meaning(field_of(row, 3), field_of(row, 4), self.separators)
         if self._codes:
             meaning = self._own_code(row, meaning)
@@ -280,7 +289,9 @@ class _Reader:
             found = read_pressures(given, _unit("mm[Hg]", unit_field, self.separators), meaning.remark)
             return tuple(doubt(one, meaning.doubt) for one in found) if meaning.doubt else found
         if meaning.clash:
-            return (Observation(meaning.metric, None, INVALID, f"{meaning.clash}: {shown(given, 20)} not used"),)
+            return (
+                Observation(meaning.metric, None, INVALID, f"{meaning.clash}: {shown(given, 20)} not used"),
+            )
         unit = _unit(METRICS[meaning.metric].unit, unit_field, self.separators) if unit_field else ""
         text, remark = _value_text(given, field_of(row, 2), self.separators)
         found_one = observe(meaning.metric, text, unit, join(meaning.remark, remark))
@@ -294,7 +305,9 @@ class _Reader:
         for key in (f"{parts[2]}:{parts[0]}", parts[0], parts[1]):
             if key and key in self._codes:
                 metric = str(self._codes[key])
-                return Meaning("" if metric == "ignore" else metric, remark=f"code {key[:30]} by options.codes")
+                return Meaning(
+                    "" if metric == "ignore" else metric, remark=f"code {key[:30]} by options.codes"
+                )
         return meaning
 
     def _read_other(self, row: list[str], meaning: Meaning, at: datetime | None, notes: list[str]) -> None:
@@ -302,15 +315,21 @@ class _Reader:
         self.ignored += 1
         given = field_of(row, 5)
         if meaning.what and given.strip() and len(given) < 24:
-            name = component_of(field_of(row, 3), 1, self.separators) or component_of(field_of(row, 3), 0, self.separators)
-            self._group(row, at, notes).notes.append(f"{shown(name, 40)} {shown(given, 12)}: {meaning.what}, not used")
+            name = component_of(field_of(row, 3), 1, self.separators) or component_of(
+                field_of(row, 3), 0, self.separators
+            )
+            self._group(row, at, notes).notes.append(
+                f"{shown(name, 40)} {shown(given, 12)}: {meaning.what}, not used"
+            )
         elif given.startswith(_TIME_SYNC_NONE) or "MDC_TIME_SYNC_NONE" in given:
             group = self._group(row, at, notes)
             group.faults = [*(group.faults or []), "clock_unset"]
             group.notes.append("the device's clock is not synchronised (MDC_TIME_SYNC_NONE)")
         elif "MDC_ATTR_TIME_ABS" in field_of(row, 3):
             group = self._group(row, at, notes)
-            group.notes.append(f"device clock {shown(given, 30)} while the gateway says {shown(field_of(row, 14), 30)}")
+            group.notes.append(
+                f"device clock {shown(given, 30)} while the gateway says {shown(field_of(row, 14), 30)}"
+            )
 
 
 def _tells_value(alarm: Alarm | None) -> bool:
@@ -394,7 +413,9 @@ def _judge(observation: Observation, row: list[str], separators: Separators) -> 
     flags = field_of(row, 8)
     if not flags:
         return observation
-    for flag in flags.upper().replace(separators.component, separators.repetition).split(separators.repetition):
+    for flag in (
+        flags.upper().replace(separators.component, separators.repetition).split(separators.repetition)
+    ):
         if flag in _FLAG_REFUSES:
             observation = refuse(observation, _FLAG_REFUSES[flag])
         elif flag in _FLAG_DOUBTS:
@@ -404,7 +425,9 @@ def _judge(observation: Observation, row: list[str], separators: Separators) -> 
 
 def _drill(row: list[str], separators: Separators) -> str:
     flags = field_of(row, 8).upper()
-    return next((why for flag, why in _FLAG_DRILLS.items() if flag and flag in flags.split(separators.repetition)), "")
+    return next(
+        (why for flag, why in _FLAG_DRILLS.items() if flag and flag in flags.split(separators.repetition)), ""
+    )
 
 
 def _without_own_time(observation: Observation, row: list[str], note: str) -> Observation:

@@ -51,7 +51,9 @@ def _decode_message(message: Message, context: Context) -> Decoded:
     kind = component_of(field_of(header, 9), 0, separators).upper()
     trigger = component_of(field_of(header, 9), 1, separators).upper()
     if kind == "ACK" or (kind and kind != "ORU"):
-        return Decoded((), 1, _acknowledgement(message) or f"{kind}^{trigger}: no observations in such a message")
+        return Decoded(
+            (), 1, _acknowledgement(message) or f"{kind}^{trigger}: no observations in such a message"
+        )
     if trigger == "W01":
         return Decoded((), 1, "ORU^W01: waveforms, no vital signs")
     notes: list[str] = []
@@ -106,9 +108,9 @@ def _patients(message: Message) -> list[Patient]:
             patient.order().observations.append(segment)
         elif name == "PRT" and field_of(segment, 10):
             patient.order().device = field_of(segment, 10)
-    return [patient for patient in patients if any(o.observations or o.is_alarm_list for o in patient.orders)] or [
-        patients[0]
-    ]
+    return [
+        patient for patient in patients if any(o.observations or o.is_alarm_list for o in patient.orders)
+    ] or [patients[0]]
 
 
 def read_alarms(patient: Patient, trigger: str, control_id: str, message: Message) -> None:
@@ -149,13 +151,17 @@ def check(options: Mapping[str, Any]) -> tuple[str, ...]:
         if key not in {"identity", "codes", "probe"}
     ]
     if options.get("identity", "auto") not in _IDENTITIES:
-        mistakes.append(f"options.identity is {options['identity']!r}; it must be one of {', '.join(_IDENTITIES)}")
+        mistakes.append(
+            f"options.identity is {options['identity']!r}; it must be one of {', '.join(_IDENTITIES)}"
+        )
     codes = options.get("codes", {})
     if not isinstance(codes, Mapping):
         return (*mistakes, "options.codes must be a table of code = metric")
     for code, metric in codes.items():
         if metric != "ignore" and metric not in METRICS:
-            mistakes.append(f"options.codes.{code} is {metric!r}; it must be a metric ({', '.join(METRICS)}) or ignore")
+            mistakes.append(
+                f"options.codes.{code} is {metric!r}; it must be a metric ({', '.join(METRICS)}) or ignore"
+            )
     return tuple(mistakes)
 
 

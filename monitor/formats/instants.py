@@ -1,8 +1,10 @@
 """Times as devices write them, turned into instants in UTC.
 
-Law: an offset in the text wins; without one the device's zone of ``beds.toml`` holds; without either the time
-cannot be placed and the note says so. A clock that is years off is kept as it is: the core judges it. Only
-what cannot be a time of a reading at all (before 2000, after 2100 years hence) is refused, and said.
+Law: an offset in the text wins; without one the device's zone of ``beds.toml`` holds. Without either a time
+within a day of arrival cannot be placed, and the note says so; one further away is not of now in any zone
+and is read as UTC, so that an old reading never passes as new. A clock that is years off is kept as it is:
+the core judges it. Only what cannot be a time of a reading at all (before 2000, a century ahead) is
+refused, and said.
 """
 
 from __future__ import annotations
@@ -15,12 +17,14 @@ from monitor.formats.contract import Context
 from monitor.formats.reading import kind, shown
 
 _EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
-_LATEST_AHEAD = timedelta(days=36525)  # as in the native format
+_LATEST_AHEAD = timedelta(days=36525)
+_ANY_ZONE = timedelta(hours=26)  # zones reach from -12:00 to +14:00
 
 # YYYY[MM[DD[HH[MM[SS[.S…]]]]]][+/-ZZZZ], HL7 v2.9 chapter 2A, data type DTM
 _DTM = re.compile(r"(\d{4})(\d\d)?(\d\d)?(\d\d)?(\d\d)?(\d\d)?(?:\.(\d{1,9}))?([+-]\d{4})?")
 
-# How many of a unit make a second; a number of that size is a time from 2001 to 2100 in that unit and no other.
+# How many of a unit make a second; a number of that size is a time from 2001 to 2100 in that unit and no
+# other.
 _EPOCH_UNITS = ((1, "s"), (1_000, "ms"), (1_000_000, "us"), (1_000_000_000, "ns"))
 _EPOCH_RANGE_S = (978_307_200, 4_102_444_800)
 
@@ -47,7 +51,7 @@ def read_dtm(text: str, context: Context) -> Placed:
     microsecond = int((match[7] or "0").ljust(6, "0")[:6])
     try:
         zone = _offset(match[8]) if match[8] else None
-        naive = datetime(year, month, day, hour, minute, second, microsecond, tzinfo=zone)  # noqa: DTZ001
+        naive = datetime(year, month, day, hour, minute, second, microsecond, tzinfo=zone)
     except ValueError:
         return None, f"time {text!r} does not exist: {FALLBACK}"
     return place(naive, text, context)
@@ -61,9 +65,9 @@ def _offset(text: str) -> timezone:
 def read_iso(given: Any, context: Context) -> Placed:
     """Read an ISO 8601 time; a date alone is no time."""
     if not isinstance(given, str):
-        return None, f"time is a {kind(given)}, not an ISO 8601 time: {FALLBACK}"
+        return None, f"time is {kind(given)}, not an ISO 8601 time: {FALLBACK}"
     text = given.strip()
-    if len(text) <= 10:
+    if re.fullmatch(r"\d{4}-?\d\d-?\d\d", text):
         return None, f"time {shown(text, 30)!r} has no hour: {FALLBACK}"
     try:
         return place(datetime.fromisoformat(text), text, context)
@@ -80,13 +84,16 @@ def read_pattern(given: Any, pattern: str, context: Context) -> Placed:
 
 
 def read_epoch(given: Any, per_second: int, context: Context) -> Placed:
-    """Read a count of seconds since 1970 (UTC), ``per_second`` to the second; ``0`` finds the unit by size."""
+    """Read a count since 1970 (UTC) of ``per_second`` to the second; ``0`` finds the unit by size."""
     try:
         count = float(given)
         if per_second == 0:
             fits = [unit for unit, _ in _EPOCH_UNITS if _in_epoch_range(count / unit)]
             if not fits:
-                return None, f"time {shown(given, 30)} is not a count since 1970 of a year 2001 to 2100: {FALLBACK}"
+                return (
+                    None,
+                    f"time {shown(given, 30)} is not a count since 1970 of a year 2001 to 2100: {FALLBACK}",
+                )
             per_second = fits[0]
         instant = datetime.fromtimestamp(count / per_second, UTC)
     except (TypeError, ValueError, OverflowError, OSError):
@@ -108,7 +115,7 @@ def read_any(given: Any, context: Context) -> Placed:
     if isinstance(given, int | float):
         return read_epoch(given, 0, context)
     if not isinstance(given, str):
-        return None, f"time is a {kind(given)}: {FALLBACK}"
+        return None, f"time is {kind(given)}: {FALLBACK}"
     text = given.strip()
     if not text:
         return None, ""
@@ -128,9 +135,15 @@ def place(moment: datetime, text: str, context: Context) -> Placed:
     In the hour that a clock change repeats, the reading nearer to its arrival is meant.
     """
     note = ""
-    if moment.tzinfo is None:
-        if context.zone is None:
-            return None, f"time {shown(text, 40)!r} has no offset and the device no zone in beds.toml: {FALLBACK}"
+    if moment.tzinfo is None and context.zone is None:
+        moment = moment.replace(tzinfo=UTC)
+        if abs(moment - context.received_at) <= _ANY_ZONE:
+            return (
+                None,
+                f"time {shown(text, 40)!r} has no offset and the device no zone in beds.toml: {FALLBACK}",
+            )
+        note = f"time {shown(text, 40)!r} has no offset and the device no zone in beds.toml: read as UTC"
+    elif moment.tzinfo is None and context.zone is not None:
         moment, note = _localised(moment, context.zone, context.received_at)
     try:
         instant = moment.astimezone(UTC)

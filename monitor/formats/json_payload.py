@@ -46,7 +46,7 @@ def parse_object(payload: bytes) -> dict[str, Any]:
 
 @lru_cache(maxsize=4096)
 def split_path(path: str) -> Path:
-    """Split "a.b[0].c" into its steps; a backslash keeps the dot of a key ("a\\.b")."""
+    r"""Split "a.b[0].c" into its steps; a backslash keeps the dot of a key ("a\.b")."""
     text = path.replace("\\.", "\x00").replace("[", ".").replace("]", "")
     return tuple(step.replace("\x00", ".") for step in text.split(".") if step)
 
@@ -67,7 +67,7 @@ def find(document: Any, path: Path) -> Any:
 
 
 def records(document: Any, path: Path) -> Iterator[tuple[str, Any]]:
-    """Yield the records that a path with ``*`` leads to, each with the first map key that a ``*`` stood for."""
+    """Yield the records that a path with ``*`` leads to, each with the first map key of a ``*``."""
     found: list[tuple[str, Any]] = [("", document)]
     for step in path:
         if step == "*":

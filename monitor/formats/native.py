@@ -6,19 +6,16 @@ holds nothing to keep, or whose mode cannot be told, goes to the quarantine: a d
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
 from monitor.core.vitals import (
     FAULTS,
-    INVALID,
     METRICS,
     PRESSURES,
-    QUESTIONABLE,
     Mode,
     Observation,
     Report,
@@ -26,14 +23,15 @@ from monitor.core.vitals import (
     screen_pressures,
 )
 from monitor.formats.contract import Context, Decoded, Format, Undecodable
+from monitor.formats.instants import read_iso
+from monitor.formats.reading import doubt, kind, observe, refuse, shown
 
-_NO_VALUE_WORDS = frozenset({"", "-", "--", "---", "?", "n/a", "na", "nan", "none", "null", "invalid", "off"})
-_EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
 _KEYS = frozenset(
     {"measured_at", "boot_id", "sequence", "mode", "values", "quality", "faults", "state", "at"}
 )
 
-# The shape is checked loosely on purpose: pydantic parses the JSON at full speed and each part is judged below.
+# The shape is checked loosely on purpose: pydantic parses the JSON at full speed and each part is judged
+# below.
 _PARSE = TypeAdapter(dict[str, Any])
 
 
@@ -44,7 +42,7 @@ def decode(payload: bytes, context: Context) -> Decoded:
         Undecodable: not a JSON object, neither ``values`` nor ``faults`` nor ``state``, or an unknown mode.
     """
     try:
-        message = _PARSE.validate_json(payload)
+        message = _PARSE.validate_json(payload.removeprefix(b"\xef\xbb\xbf"))
     except ValidationError as fault:
         raise Undecodable(_json_reason(fault)) from None
     notes: list[str] = []
@@ -55,12 +53,11 @@ def decode(payload: bytes, context: Context) -> Decoded:
     faults = _faults(message, notes)
     online = _online(message, notes)
     if not observations and faults is None and online is None:
-        raise Undecodable("nothing to keep: " + ("; ".join(notes) or "values is empty"))
-    for key in message.keys() - _KEYS:
-        notes.append(f"{key}: not a key of the native format, ignored")
+        raise Undecodable("nothing to keep: " + ("; ".join(notes) or "values, faults and state are empty"))
+    notes += [
+        f"{shown(key, 40)}: not a key of the native format, ignored" for key in message if key not in _KEYS
+    ]
     boot_id = message.get("boot_id")
-    if boot_id is not None and not isinstance(boot_id, str):
-        boot_id = str(boot_id)
     return Decoded(
         (
             Report(
@@ -69,7 +66,7 @@ def decode(payload: bytes, context: Context) -> Decoded:
                 _instant(message.get("measured_at", message.get("at")), context, notes),
                 observations,
                 faults,
-                boot_id[:64] if boot_id else None,
+                None if boot_id is None else shown(boot_id, 64),
                 _sequence(message.get("sequence"), notes),
                 mode,
                 context.retained,
@@ -92,7 +89,7 @@ def _mode(given: Any) -> Mode:
     if given in ("real", "drill"):
         return given  # type: ignore[no-any-return]
     raise Undecodable(
-        f"mode is {given!r}; it must be 'real' or 'drill', so that a drill never passes as real"
+        f"mode is {shown(given, 40)!r}; it must be 'real' or 'drill', so that a drill never passes as real"
     )
 
 
@@ -101,52 +98,31 @@ def _observations(message: Mapping[str, Any], notes: list[str]) -> tuple[Observa
     if values is None:
         return ()
     if not isinstance(values, dict):
-        raise Undecodable(f"values is a {_kind(values)}; it must be an object of metric: number")
+        raise Undecodable(f"values is {kind(values)}; it must be an object of metric: number")
     quality = message.get("quality")
     if quality is not None and not isinstance(quality, dict):
-        notes.append(f"quality is a {_kind(quality)}, not an object of metric: validity; ignored")
+        notes.append(f"quality is {kind(quality)}, not an object of metric: validity; ignored")
         quality = None
     found: list[Observation] = []
     pressures = 0
     for name, given in values.items():
         if name not in METRICS:
-            notes.append(f"values.{name}: unknown metric, ignored (known: {', '.join(METRICS)})")
+            notes.append(f"values.{shown(name, 40)}: unknown metric, ignored (known: {', '.join(METRICS)})")
             continue
         pressures += name in PRESSURES
-        observation = screen(name, given) if type(given) in (int, float) else _odd_number(name, given)
+        observation = screen(name, given) if type(given) in (int, float) else observe(name, given)
         found.append(_with_quality(observation, quality.get(name)) if quality else observation)
     return screen_pressures(tuple(found)) if pressures > 1 else tuple(found)
-
-
-def _odd_number(name: str, given: Any) -> Observation:
-    """Read a value that is no JSON number: null, text, or something absurd."""
-    if given is None:
-        return Observation(name, None, INVALID, "null: no value")
-    if isinstance(given, str):
-        if given.strip().lower() in _NO_VALUE_WORDS:
-            return Observation(name, None, INVALID, f"{given!r}: no value")
-        try:
-            number = float(given)
-        except ValueError:
-            return Observation(name, None, INVALID, f"{given[:40]!r} is not a number")
-        if math.isfinite(number):
-            return screen(name, number, "number sent as text")
-        return Observation(name, None, INVALID, f"{given!r}: no value")
-    return Observation(name, None, INVALID, f"a {_kind(given)} is not a number")
 
 
 def _with_quality(observation: Observation, word: Any) -> Observation:
     if word is None or word == "valid":
         return observation
     if word == "invalid":
-        return observation._replace(value=None, validity=INVALID, reason="the device calls it invalid")
-    said = "the device calls it questionable"
-    if word != "questionable":
-        said = f"quality {str(word)[:40]!r} is unknown: taken as questionable"
-    if observation.validity == INVALID:
-        return observation
-    reason = f"{observation.reason}; {said}" if observation.reason else said
-    return observation._replace(validity=QUESTIONABLE, reason=reason)
+        return refuse(observation, "the device calls it invalid")
+    if word == "questionable":
+        return doubt(observation, "the device calls it questionable")
+    return doubt(observation, f"quality {shown(word, 40)!r} is unknown: taken as questionable")
 
 
 def _faults(message: Mapping[str, Any], notes: list[str]) -> tuple[str, ...] | None:
@@ -154,14 +130,14 @@ def _faults(message: Mapping[str, Any], notes: list[str]) -> tuple[str, ...] | N
     if given is None:
         return None
     if not isinstance(given, list):
-        notes.append(f"faults is a {_kind(given)}, not a list of names: taken as device_fault")
+        notes.append(f"faults is {kind(given)}, not a list of names: taken as device_fault")
         return ("device_fault",)
     known: list[str] = []
     for name in given:
         if isinstance(name, str) and name in FAULTS:
             known.append(name)
         else:
-            notes.append(f"fault {str(name)[:40]!r} is unknown: taken as device_fault")
+            notes.append(f"fault {shown(name, 40)!r} is unknown: taken as device_fault")
             known.append("device_fault")
     return tuple(dict.fromkeys(known))
 
@@ -172,7 +148,7 @@ def _online(message: Mapping[str, Any], notes: list[str]) -> bool | None:
         return None
     if state in ("online", "offline"):
         return bool(state == "online")
-    notes.append(f"state {str(state)[:40]!r} is neither online nor offline: ignored")
+    notes.append(f"state {shown(state, 40)!r} is neither online nor offline: ignored")
     return None
 
 
@@ -181,7 +157,7 @@ def _sequence(given: Any, notes: list[str]) -> int | None:
         return None
     if type(given) is int and 0 <= given < 2**63:
         return given
-    notes.append(f"sequence {str(given)[:40]!r} is not a whole number from 0: ignored")
+    notes.append(f"sequence {shown(given, 40)!r} is not a whole number from 0: ignored")
     return None
 
 
@@ -189,35 +165,10 @@ def _instant(given: Any, context: Context, notes: list[str]) -> datetime | None:
     """Read ``measured_at``; one that cannot be read costs the device's time, never the reading."""
     if given is None:
         return None
-    if not isinstance(given, str):
-        notes.append(f"measured_at is a {_kind(given)}, not an ISO 8601 time: time of arrival used")
-        return None
-    try:
-        instant = datetime.fromisoformat(given)
-    except ValueError:
-        notes.append(f"measured_at {given[:40]!r} is not an ISO 8601 time: time of arrival used")
-        return None
-    if instant.tzinfo is None:
-        if context.zone is None:
-            notes.append(
-                f"measured_at {given[:40]!r} has no offset and the device no zone in beds.toml: time of arrival used"
-            )
-            return None
-        instant = instant.replace(tzinfo=context.zone)
-    try:
-        instant = instant.astimezone(UTC)
-    except (OverflowError, ValueError):
-        notes.append(f"measured_at {given[:40]!r} is out of range: time of arrival used")
-        return None
-    if instant < _EARLIEST or instant > context.received_at + timedelta(days=36525):
-        notes.append(f"measured_at {given[:40]!r} is absurd: time of arrival used")
-        return None
+    instant, note = read_iso(given, context)
+    if note:
+        notes.append(f"measured_at: {note}")
     return instant
-
-
-def _kind(value: Any) -> str:
-    names = {bool: "boolean", list: "list", dict: "object", str: "text", int: "number", float: "number"}
-    return "null" if value is None else names.get(type(value), type(value).__name__)
 
 
 FORMAT = Format("native", "Afterwatch native JSON", decode)

@@ -39,9 +39,8 @@ _PRESSURE_PAIR = re.compile(
 )
 
 
-
 class Reading(NamedTuple):
-    """One value as read: the number or none, what to say of it, the unit behind it, and the device's doubt."""
+    """One value as read: the number or none, what to say of it, the unit behind it, the device's doubt."""
 
     number: float | None
     why: str = ""
@@ -101,7 +100,7 @@ def read_number(given: Any) -> Reading:
     if isinstance(given, int | float):
         return _finite(given)
     if not isinstance(given, str):
-        return Reading(None, f"a {kind(given)} is not a number")
+        return Reading(None, f"{kind(given)} is not a number")
     return _read_text(given)
 
 
@@ -118,7 +117,7 @@ def _read_text(given: str) -> Reading:
     number = _finite(float(digits)).number
     if number is None:
         return Reading(None, f"{shown}: no value")
-    if rest[:1].isdigit() or rest[:1] in {",", ".", "-", "/", ":"}:
+    if rest[:1].isdigit() or (rest[:1] in {",", ".", "-", "/", ":"} and not rest[1:2].isalpha()):
         return Reading(None, f"{shown} is not a number")
     doubtful = bool(comparator)
     if comparator:
@@ -162,7 +161,9 @@ def doubt(observation: Observation, why: str) -> Observation:
 def refuse(observation: Observation, why: str) -> Observation:
     """Return the observation as "no value" for ``why``, keeping the number that was sent in the reason."""
     sent = "" if observation.value is None else f"{observation.value:g} not used"
-    return observation._replace(value=None, validity=INVALID, reason=join(join(observation.reason, why), sent))
+    return observation._replace(
+        value=None, validity=INVALID, reason=join(join(observation.reason, why), sent)
+    )
 
 
 def judge_pressures(observations: Iterable[Observation]) -> tuple[Observation, ...]:
@@ -184,16 +185,18 @@ def join(first: str, second: str) -> str:
 
 
 def kind(value: Any) -> str:
-    """Say in plain words what JSON type a value has."""
-    names = {bool: "boolean", list: "list", dict: "object", str: "text", int: "number", float: "number"}
-    return "null" if value is None else names.get(type(value), type(value).__name__)
+    """Say in plain words what JSON type a value has: "a list"."""
+    names = {bool: "a boolean", list: "a list", dict: "an object", str: "a text"}
+    return "null" if value is None else names.get(type(value), "a number")
 
 
 def shown(value: Any, width: int = 60) -> str:
     """Return a value as short text for a reason; a huge number or list never fills the journal."""
+    if value is None or isinstance(value, bool):
+        return "null" if value is None else str(value).lower()
     try:
         text = value if isinstance(value, str) else str(value)
     except (ValueError, RecursionError):  # an integer of more than 4,300 digits
-        return f"a {kind(value)} too long to show"
+        return f"{kind(value)} too long to show"
     text = "".join(sign if sign.isprintable() else "?" for sign in text[: width + 1])
     return text if len(text) <= width else text[:width] + "…"

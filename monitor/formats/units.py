@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 
 class Scale(NamedTuple):
-    """How a unit becomes the metric's: ``number * factor + offset``. ``name`` is the unit as people write it."""
+    """How a unit becomes the metric's: ``number * factor + offset``; ``name`` as people write it."""
 
     name: str
     factor: float
@@ -57,10 +57,12 @@ _DIMENSIONS: dict[int, dict[str, Scale]] = {
 
 _NAMES: dict[str, dict[str, str]] = {
     "/min": {
-        "rate": "/min 1/min min-1 min^-1 bpm beats/min {beats}/min {beat}/min beat/min beats/minute beatsperminute"
-        " {breaths}/min breaths/min {breath}/min breath/min breathsperminute rpm resp/min brpm br/min /minute"
-        " perminute {counts}/min {pulse}/min {heartbeats}/min pulse/min pulses/min count/min counts/min 1/minute"
-        " {resp}/min mdc_dim_beat_per_min mdc_dim_resp_per_min mdc_dim_puls_per_min mdc_dim_per_min ppm",
+        "rate": "/min 1/min min-1 min^-1 bpm beats/min {beats}/min {beat}/min beat/min beats/minute"
+        " beatsperminute {breaths}/min breaths/min {breath}/min breath/min breathsperminute rpm resp/min"
+        " brpm br/min"
+        " /minute perminute {counts}/min {pulse}/min {heartbeats}/min pulse/min pulses/min count/min"
+        " counts/min 1/minute {resp}/min mdc_dim_beat_per_min mdc_dim_resp_per_min mdc_dim_puls_per_min"
+        " mdc_dim_per_min ppm",
         "per second": "hz /s 1/s mdc_dim_hz {beats}/s",
     },
     "%": {
@@ -100,6 +102,7 @@ _BY_NAME: dict[str, dict[str, Scale]] = {
     unit: {name: _SCALES[scale] for scale, names in rows.items() for name in names.split()}
     for unit, rows in _NAMES.items()
 }
+
 
 def convert(unit: str, number: float, given: str) -> tuple[float | None, str]:
     """Convert ``number`` from the unit called ``given`` into a metric's ``unit``.

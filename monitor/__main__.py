@@ -1,0 +1,406 @@
+"""The ``afterwatch`` command.
+
+Law: a command says what it will do, does it, and ends with a documented exit code. An error names the
+place and the remedy; nothing is half done.
+"""
+
+from __future__ import annotations
+
+import argparse
+import getpass
+import json
+import logging
+import os
+import sys
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from monitor import __version__
+
+DONE, NOT_AS_IT_SHOULD, WRONG_USE, BAD_FILE, UNREACHABLE = range(5)
+LABEL = (
+    "Secondary notification: the bedside monitor and the person in the room stay primary.\n"
+    "Not a primary alarm; designed after IEC 60601-1-8, claims no conformity."
+)
+EXIT_CODES = """exit codes:
+  0  done
+  1  done, but not as it should be: lines not used, targets not reached, a journal that does not verify
+  2  wrong use of the command
+  3  a file, the configuration or a payload cannot be used; every mistake is listed with its remedy
+  4  the broker, the port or the monitor cannot be reached"""
+
+
+class Unusable(Exception):
+    """A file cannot be used; the text says which, why, and what to do."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; return its exit code."""
+    from monitor.config import ConfigurationError
+    from monitor.journal import JournalError
+    from monitor.replay import BadRecording
+
+    chosen = _parser().parse_args(arguments)
+    try:
+        code: int = chosen.run(chosen)
+    except ConfigurationError as fault:
+        print(f"{len(fault.mistakes)} mistakes in the configuration:", file=sys.stderr)
+        for mistake in fault.mistakes:
+            print(f"  {mistake}", file=sys.stderr)
+        return BAD_FILE
+    except (BadRecording, JournalError, Unusable, FileNotFoundError) as fault:
+        print(f"afterwatch: {fault}", file=sys.stderr)
+        return BAD_FILE
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return DONE
+    return code
+
+
+# --- the parser --------------------------------------------------------------------------------------------
+
+Run = Callable[[argparse.Namespace], int]
+_Commands = Any  # argparse gives its own subparsers no public name
+
+
+def _command(commands: _Commands, name: str, run: Run, text: str, more: str = "") -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = commands.add_parser(
+        name,
+        help=text,
+        description=f"{text[0].upper()}{text[1:]}. {more}".strip(),
+        epilog=EXIT_CODES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.set_defaults(run=run)
+    return parser
+
+
+def _add_config(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--config", type=Path, help="folder that holds clinic.toml (the one shipped)")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="afterwatch",
+        description=f"Afterwatch {__version__}.\n{LABEL}",
+        epilog=EXIT_CODES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"afterwatch {__version__}")
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+
+    demo = _command(commands, "demo", _demo, "a broker, six simulated patients and the wall, on this machine")
+    demo.add_argument("--port", type=int, default=8080, help="of the pages; 0 takes a free one (%(default)s)")
+    demo.add_argument("--no-browser", action="store_true", help="do not open a browser")
+    demo.add_argument("--for", dest="for_s", type=float, metavar="SECONDS", help="end after so long")
+    demo.add_argument("--beds", type=int, default=6, help="simulated beds (%(default)s)")
+    demo.add_argument("--seed", type=int, default=7, help="of the simulation (%(default)s)")
+
+    run = _command(commands, "run", _run, "watch: the real thing, against a real broker")
+    _add_config(run)
+
+    check = _command(commands, "check", _check, "check all configuration and print the limits in words")
+    _add_config(check)
+    check.add_argument("--send", action="store_true", help="send a test message to every target")
+
+    users = _command(commands, "users", _users, "list, add or remove people")
+    _add_config(users)
+    users.add_argument("act", nargs="?", choices=["list", "add", "remove", "password"], default="list")
+    users.add_argument("name", nargs="?", help="sign-in name")
+    users.add_argument("--role", action="append", help="nurse, clinician, operator or admin; may be repeated")
+    users.add_argument(
+        "--password-file", type=Path, help="file whose first line is the password (else asked)"
+    )
+
+    sessions = _command(commands, "sessions", _sessions, "list sessions")
+    _add_config(sessions)
+    sessions.add_argument("--patient", default="", help="patient code")
+    sessions.add_argument("--json", action="store_true", help="one JSON line for each session")
+
+    _add_reading_commands(commands)
+    _add_store_commands(commands)
+    return parser
+
+
+def _add_reading_commands(commands: _Commands) -> None:
+    from monitor.core.protocol import PHASES
+
+    replay = _command(
+        commands,
+        "replay",
+        _replay,
+        "run the alarm core over recorded readings",
+        "FILE is CSV with measured_at,metric,value and optional received_at,device_id; .gz too.",
+    )
+    replay.add_argument("file", nargs="?", type=Path, help="the recording")
+    replay.add_argument("--protocol", help="name of a protocol, or a .toml file (iv-ketamine)")
+    replay.add_argument(
+        "--phase", choices=PHASES, default="observation", help="phase of it all (%(default)s)"
+    )
+    replay.add_argument("--jsonl", action="store_true", help="one outcome a line as JSON, else as text")
+    replay.add_argument(
+        "--envelopes", type=Path, metavar="FILE", help="messages and staff actions (- is stdin)"
+    )
+    _add_config(replay)
+
+    decode = _command(commands, "decode", _decode, "show what we make of a payload, as JSON lines")
+    decode.add_argument("file", help="file that holds the payload; - is standard input")
+    decode.add_argument("--format", default="native", help="format, as in beds.toml (%(default)s)")
+    decode.add_argument("--device", default="device-1", help="device id, unless the payload names its own")
+    decode.add_argument("--topic", default="", help="topic it came on")
+    decode.add_argument("--zone", help="time zone of times without offset (IANA)")
+    decode.add_argument("--options", type=json.loads, default={}, help="JSON: the device's options")
+    decode.add_argument("--received-at", type=datetime.fromisoformat, help="when it was received (now)")
+
+
+def _add_store_commands(commands: _Commands) -> None:
+    for name, run, text in (
+        ("report", _export, "write a session's record as PDF"),
+        ("export", _export, "write a session's record in another format"),
+    ):
+        parser = _command(commands, name, run, text)
+        _add_config(parser)
+        parser.add_argument("session", help="session id, as `afterwatch sessions` lists them")
+        parser.add_argument("--format", default="pdf" if name == "report" else "csv", help="(%(default)s)")
+        parser.add_argument("--output", type=Path, help="file to write; - is standard output")
+    verify = _command(commands, "verify", _verify, "check the journal: pages, and the chain of outcomes")
+    _add_config(verify)
+    backup = _command(commands, "backup", _backup, "copy the journal while it is in use")
+    _add_config(backup)
+    backup.add_argument("target", type=Path, help="file to write")
+    restore = _command(
+        commands, "restore", _restore, "put a backup in the journal's place; the monitor must rest"
+    )
+    _add_config(restore)
+    restore.add_argument("source", type=Path, help="file that `backup` wrote")
+
+
+def _load(chosen: argparse.Namespace) -> Any:
+    from monitor import config
+
+    return config.load(chosen.config or config.default_folder())
+
+
+# --- the commands ------------------------------------------------------------------------------------------
+
+
+def _demo(chosen: argparse.Namespace) -> int:
+    from monitor.demo import Demo
+
+    return Demo(
+        port=chosen.port,
+        browser=not chosen.no_browser,
+        for_s=chosen.for_s,
+        beds=chosen.beds,
+        seed=chosen.seed,
+    ).run()
+
+
+def _run(chosen: argparse.Namespace) -> int:
+    from monitor.site import Site
+
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    site = Site(_load(chosen))
+    try:
+        site.start()
+    except OSError as fault:
+        web = site.configuration.clinic.web
+        site.stop()
+        print(f"afterwatch: {web.host}:{web.port}: {fault}; choose another [web] port", file=sys.stderr)
+        return UNREACHABLE
+    if not site.users.list():
+        print("nobody can sign in yet: `afterwatch users add NAME --role nurse`", file=sys.stderr)
+    print(f"{LABEL}\nwall: http://{site.server.host}:{site.server.port}/", flush=True)
+    site.run_until_told()
+    return DONE if site.stop() else NOT_AS_IT_SHOULD
+
+
+def _check(chosen: argparse.Namespace) -> int:
+    from monitor import notify
+    from monitor.wording import effective_limits
+
+    configuration = _load(chosen)
+    print(
+        f"{configuration.folder}: sound. {len(configuration.ward.beds)} beds, "
+        f"{len(configuration.ward.devices)} devices, {len(configuration.protocols)} protocols.\n"
+    )
+    for protocol in configuration.protocols.values():
+        print("\n".join(effective_limits(protocol)), end="\n\n")
+    if not chosen.send:
+        return DONE
+    trials = list(notify.try_targets(configuration.clinic.notify.targets))
+    for trial in trials:
+        said = "delivered" if trial.delivered else "NOT delivered"
+        print(f"{trial.target}: {said} in {trial.seconds:.1f} s: {trial.text}")
+    return DONE if all(trial.delivered for trial in trials) else NOT_AS_IT_SHOULD
+
+
+def _users(chosen: argparse.Namespace) -> int:
+    from monitor.web.users import Users
+
+    users = Users(_load(chosen).store / "users.json")
+    if chosen.act == "list":
+        for account in users.list():
+            print(f"{account.name}\t{', '.join(account.roles)}")
+        return DONE
+    if not chosen.name:
+        print(f"afterwatch users {chosen.act}: give a NAME", file=sys.stderr)
+        return WRONG_USE
+    try:
+        if chosen.act == "remove":
+            users.remove(chosen.name)
+        elif chosen.act == "password":
+            users.set_password(chosen.name, _password(chosen))
+        else:
+            users.add(chosen.name, _password(chosen), chosen.role or ["nurse"])
+    except (ValueError, LookupError) as fault:
+        print(f"afterwatch users: {fault}", file=sys.stderr)
+        return WRONG_USE
+    return DONE
+
+
+def _password(chosen: argparse.Namespace) -> str:
+    if chosen.password_file:
+        return str(chosen.password_file.read_text(encoding="utf-8").splitlines()[0])
+    return getpass.getpass(f"password for {chosen.name}: ")
+
+
+def _sessions(chosen: argparse.Namespace) -> int:
+    from dataclasses import asdict
+
+    from monitor.series.embedded import Embedded
+
+    for one in Embedded(_load(chosen).store).sessions(patient_code=chosen.patient, limit=1000):
+        if chosen.json:
+            print(json.dumps(asdict(one), default=str))
+        else:
+            ended = f"{one.ended_at:%H:%M}" if one.ended_at else "running"
+            print(
+                f"{one.session_id}  {one.started_at:%Y-%m-%d %H:%M} to {ended} UTC  {one.bed_id}  "
+                f"{one.patient_code}  {one.protocol}  {one.mode}  {one.alarms} alarms ({one.high} high)"
+            )
+    return DONE
+
+
+def _protocol(chosen: argparse.Namespace) -> Any:
+    from monitor import config
+
+    name = chosen.protocol or "iv-ketamine"
+    if name.endswith(".toml"):
+        return config.load_protocol(Path(name))
+    known = _load(chosen).protocols
+    if name not in known:
+        raise Unusable(f"no protocol {name!r}; known are {', '.join(known)}, or give a .toml file")
+    return known[name]
+
+
+def _replay(chosen: argparse.Namespace) -> int:
+    from monitor import replay
+    from monitor.core.outcomes import as_json
+
+    unused: list[str] = []
+    if chosen.envelopes:
+        protocols = _load(chosen).protocols
+        if chosen.protocol:
+            protocols = {**protocols, chosen.protocol: _protocol(chosen)}
+        lines = sys.stdin if str(chosen.envelopes) == "-" else chosen.envelopes.open(encoding="utf-8")
+        outcomes = replay.replay_envelopes(lines, protocols)
+    elif chosen.file:
+        recording = replay.read(chosen.file)
+        unused = recording.unused
+        outcomes = replay.replay(list(replay.reports(recording.rows)), _protocol(chosen), phase=chosen.phase)
+    else:
+        print("afterwatch replay: give a FILE, or --envelopes", file=sys.stderr)
+        return WRONG_USE
+    for one in outcomes:
+        if chosen.jsonl:
+            print(json.dumps(as_json(one), ensure_ascii=False))
+        else:
+            print(
+                f"{one.at:%Y-%m-%d %H:%M:%S}  {one.outcome:20}  {one.priority:6}  {one.rule:22}  {one.reason}"
+            )
+    for line in unused[:20]:
+        print(f"not used: {line}", file=sys.stderr)
+    if unused:
+        print(f"{len(unused)} lines were not used", file=sys.stderr)
+    return NOT_AS_IT_SHOULD if unused else DONE
+
+
+def _decode(chosen: argparse.Namespace) -> int:
+    from zoneinfo import ZoneInfo
+
+    from monitor import formats
+    from monitor.formats.show import rows
+
+    if chosen.format not in formats.FORMATS:
+        print(f"no format {chosen.format!r}; known are {', '.join(formats.FORMATS)}", file=sys.stderr)
+        return WRONG_USE
+    payload = sys.stdin.buffer.read() if chosen.file == "-" else Path(chosen.file).read_bytes()
+    received_at = chosen.received_at or datetime.now(UTC)
+    zone = ZoneInfo(chosen.zone) if chosen.zone else None
+    context = formats.Context(chosen.device, received_at, chosen.topic, False, zone, chosen.options)
+    try:
+        decoded = formats.decode(chosen.format, payload, context)
+    except formats.Undecodable as fault:
+        print(f"quarantined: {fault}", file=sys.stderr)
+        return BAD_FILE
+    for row in rows(decoded, context):
+        print(json.dumps(row, ensure_ascii=False))
+    return DONE
+
+
+def _export(chosen: argparse.Namespace) -> int:
+    from monitor import records
+    from monitor.series.embedded import Embedded
+
+    configuration = _load(chosen)
+    if chosen.format not in records.EXPORTS:
+        print(f"no format {chosen.format!r}; known are {', '.join(records.EXPORTS)}", file=sys.stderr)
+        return WRONG_USE
+    export = records.EXPORTS[chosen.format]
+    try:
+        record = Embedded(configuration.store).record(chosen.session)
+    except LookupError as fault:
+        raise Unusable(str(fault)) from fault
+    site = configuration.clinic.site
+    made = export.render(record, site=site.name, zone=site.zone)
+    target = chosen.output or Path(f"{chosen.session}{export.suffix}")
+    if str(target) == "-":
+        sys.stdout.buffer.write(made)
+    else:
+        target.write_bytes(made)
+        print(f"{target}: {len(made)} bytes")
+    return DONE
+
+
+def _verify(chosen: argparse.Namespace) -> int:
+    from monitor.journal import verify
+
+    found = verify(_load(chosen).store)
+    for line in found.faults:
+        print(line, file=sys.stderr)
+    said = "NOT sound" if found.faults else "sound"
+    print(f"{found.outcomes} outcomes and {found.readings} readings: {said}")
+    return NOT_AS_IT_SHOULD if found.faults else DONE
+
+
+def _backup(chosen: argparse.Namespace) -> int:
+    from monitor.journal import backup
+
+    size = backup(_load(chosen).store, chosen.target)
+    print(f"{chosen.target}: {size} bytes, verified")
+    return DONE
+
+
+def _restore(chosen: argparse.Namespace) -> int:
+    from monitor.journal import restore
+
+    kept = restore(chosen.source, _load(chosen).store)
+    print("restored and verified" + (f"; what was there is now {kept}" if kept else ""))
+    return DONE
+
+
+if __name__ == "__main__":
+    sys.exit(main())

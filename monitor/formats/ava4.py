@@ -1,0 +1,53 @@
+"""AVA4-like fleets: Bluetooth gateways (AVA4, Qube), their cuffs and oximeters, and Kati watches.
+
+Law: ``ble_addr`` is the device, ``mac`` the gateway, ``IMEI`` the watch. ``scan_time`` and ``time`` are the
+gateway's clock, which may be years off and is kept as it is. A heartbeat says that the gateway is there, and
+nothing of its devices.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from monitor.formats.contract import Context, Decoded, Format
+from monitor.formats.identity import normalise_address
+from monitor.formats.json_payload import find, parse_object
+from monitor.formats.json_records import Style, options_check, read_records, read_time, records_of
+from monitor.formats.presence import presence_report, read_presence
+
+_STYLE = Style(
+    ("ble_addr", "mac", "IMEI", "imei"),
+    ("timestamp", "timeStamps", "timeStamp"),
+    ("scan_time", "time"),
+    day_first="%d/%m/%Y %H:%M:%S",
+    body_temperature=True,
+)
+
+
+def decode(payload: bytes, context: Context) -> Decoded:
+    """Decode a report, a heartbeat, or a watch's message that it has come or gone.
+
+    Options: those of ``json_records.read_records``.
+
+    Raises:
+        Undecodable: not a JSON object.
+    """
+    document = parse_object(payload)
+    online = read_presence(document.get("status"))
+    if document.get("type") == "HB_Msg":
+        online = read_presence(document.get("data"))
+        online = True if online is None else online
+    if online is not None:
+        return _presence(document, online, context)
+    return read_records(records_of(document, _STYLE), _STYLE, context)
+
+
+def _presence(document: dict[str, Any], online: bool, context: Context) -> Decoded:
+    named = find(document, ("mac",)) or find(document, ("IMEI",))
+    identity = normalise_address(named) if isinstance(named, str) and named.strip("0") else ""
+    (report,) = presence_report(online, context, identity).reports
+    gateway_at, note = read_time(document.get("time"), _STYLE.day_first, context)
+    return Decoded((report._replace(gateway_at=gateway_at, notes=(note,) if note else ()),))
+
+
+FORMAT = Format("ava4", "AVA4, Qube and Kati fleets (JSON)", decode, options_check())

@@ -1,0 +1,140 @@
+"""What the keys of JSON devices mean, when nobody has named them in ``beds.toml``.
+
+Law: a key becomes a metric only when it can mean nothing else beside its neighbours. A bare pulse belongs
+to the instrument it came with; a bare temperature is a room's unless a patient was measured with it.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import NamedTuple
+
+from monitor.formats.codes import BLOOD_PRESSURE, plain
+
+
+class Name(NamedTuple):
+    """What a key means: a metric, ``BLOOD_PRESSURE``, or one of the readings below that depend on company."""
+
+    metric: str
+    unit: str = ""
+
+
+PULSE = "a pulse"  # pulse_rate; nibp_pulse_rate beside a pressure and no saturation
+BEATS = "beats"  # as PULSE, but alone it is a chest strap's heart rate
+WARMTH = "a temperature"  # the patient's only beside another vital sign, or where the gateway says so
+
+_NAMES: dict[str, str] = {
+    "heart_rate": "hr heartrate ecghr hrecg ecgheartrate heartratevalue heartratemeasurement heartratebeats",
+    PULSE: "pulse pr pulserate pulsevalue prvalue spo2pr pulsespo2 ppgpulse plethpulse pulseoximeterrate",
+    "pulse_rate": "spo2pulse spo2pulserate oximeterpulse oximeterpulserate plethpulserate",
+    BEATS: "bpm beatsperminute heartbeat",
+    "spo2": "spo2 sp02 spo₂ oxygensaturation bloodoxygen bloodoxygensaturation oxygenlevel o2sat"
+    " o2saturation spo2value pulseox pulseoximetry saturation oxysat oxygensat sao2spo2 bloodoxygenlevel"
+    " oximetry",
+    "nibp_systolic": "systolic sys sbp bpsys bphigh bps bpsystolic systolicpressure systolicbp"
+    " bloodpressuresystolic"
+    " bloodpressuresys bloodpressurehigh sysbp highpressure nibpsys nibpsystolic systolicbloodpressure nbpsys"
+    " pressuresystolic nibps systolicvalue sysvalue highbloodpressure",
+    "nibp_diastolic": "diastolic dia dbp bpdia bplow bpd bpdiastolic diastolicpressure diastolicbp"
+    " bloodpressurediastolic bloodpressuredia bloodpressurelow diabp lowpressure nibpdia nibpdiastolic"
+    " diastolicbloodpressure nbpdia pressurediastolic nibpd diastolicvalue diavalue lowbloodpressure",
+    "nibp_mean": "map meanarterialpressure meanpressure bpmean bpmap meanbp nibpmean nibpmap nbpmean"
+    " bloodpressuremean bloodpressuremap meanbloodpressure meanarterial",
+    "nibp_pulse_rate": "nibppr nibppulse nibppulserate bppulse bppr bppulserate bloodpressurepulse"
+    " bloodpressurepulserate cuffpulse cuffpulserate",
+    BLOOD_PRESSURE: "bp bloodpressure nibp nbp bpvalue bloodpressurevalue nibpvalue",
+    "respiration_rate": "rr resp respiration respirationrate respiratoryrate breathingrate breathrate"
+    " resprate"
+    " breathsperminute respirations",
+    "etco2": "etco2 endtidalco2",
+    "temperature": "bodytemperature bodytemp tempbody temperaturebody coretemperature coretemp"
+    " oraltemperature eartemperature foreheadtemperature",
+    WARMTH: "temperature temp tempc temperaturec tempf temperaturef t1",
+    "perfusion_index": "pi perfusionindex perfusion perfindex spo2pi",
+}
+_BY_NAME = {name: metric for metric, names in _NAMES.items() for name in names.split()}
+_SUFFIXES = (
+    ("mmhg", "mmHg"),
+    ("kpa", "kPa"),
+    ("percent", "%"),
+    ("pct", "%"),
+    ("%", "%"),
+    ("bpm", "bpm"),
+    ("permin", "/min"),
+    ("celsius", "Cel"),
+    ("fahrenheit", "[degF]"),
+    ("degc", "Cel"),
+    ("degf", "[degF]"),
+)
+_WITH_UNIT = {
+    "tempf": "[degF]",
+    "temperaturef": "[degF]",
+    "bodytemperaturef": "[degF]",
+    "bodytempf": "[degF]",
+    "tempc": "Cel",
+    "temperaturec": "Cel",
+}
+_BY_NAME.update({"bodytemperaturef": "temperature", "bodytempf": "temperature", "bodytempc": "temperature"})
+# Keys that hold a value of what stands above them: {"spo2": {"value": 97, "unit": "%"}}.
+GENERIC = frozenset("value val v reading result current measurement measured state".split())
+_CLOCKS = frozenset({"time", "date", "clock", "uptime"})  # {"time": {"hr": 12}} is no heart rate
+
+FLAGS: dict[str, str] = {
+    "batterylow": "battery_low",
+    "lowbattery": "battery_low",
+    "probeoff": "probe_off",
+    "sensoroff": "probe_off",
+    "fingeroff": "probe_off",
+    "fingerout": "probe_off",
+    "nofinger": "probe_off",
+    "probedisconnected": "probe_off",
+    "pulsesearching": "searching",
+    "searching": "searching",
+    "lowperfusion": "low_perfusion",
+    "leadoff": "lead_off",
+    "leadsoff": "lead_off",
+    "cufferror": "cuff_error",
+    "movementdetected": "cuff_motion",
+    "bodymovement": "cuff_motion",
+    "cuffloose": "cuff_leak",
+}
+DRILL_KEYS = frozenset(
+    "demo demomode simulated simulation simulator isdemo issimulated training drill".split()
+)
+
+
+@lru_cache(maxsize=4096)
+def name_of(path: tuple[str, ...]) -> Name | None:
+    """Return what a key means, by itself or with the key above it; ``None`` when nobody knows."""
+    names = [plain(step) for step in path if plain(step)]
+    while names and names[-1] in GENERIC:
+        names.pop()
+    if not names or _CLOCKS.intersection(names[:-1]):
+        return None
+    joined = "".join(names[-2:])
+    return _look_up(joined) or _look_up(names[-1])
+
+
+def _look_up(name: str) -> Name | None:
+    if name in _BY_NAME:
+        return Name(_BY_NAME[name], _WITH_UNIT.get(name, ""))
+    for suffix, unit in _SUFFIXES:
+        stem = name.removesuffix(suffix)
+        if stem != name and stem in _BY_NAME:
+            return Name(_BY_NAME[stem], unit)
+    return None
+
+
+def settle(metric: str, company: set[str]) -> str:
+    """Return the metric that a name means beside the metrics in ``company``; empty when it cannot be told."""
+    pressed = bool(company & {"nibp_systolic", "nibp_diastolic", "nibp_mean", BLOOD_PRESSURE})
+    if metric in {PULSE, BEATS}:
+        if "spo2" in company:
+            return "pulse_rate"
+        if pressed:
+            return "nibp_pulse_rate"
+        return "heart_rate" if metric == BEATS else "pulse_rate"
+    if metric == WARMTH:
+        measured = pressed or bool(company & {"spo2", "heart_rate", PULSE, "pulse_rate", BEATS})
+        return "temperature" if measured else ""
+    return metric

@@ -1,0 +1,310 @@
+"""JSON of gateways and fleets, read by the names of its keys: the engine behind one small file for each kind.
+
+Law: a list of objects is a list of records, each with the nearest device name and time above it; records of
+one device and one time are one report, so that a cuff's pressures are judged together. What no rule names
+is counted, and what could be mistaken for a vital sign is said.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from monitor.core.vitals import METRICS, Observation, Report
+from monitor.formats.codes import BLOOD_PRESSURE, plain
+from monitor.formats.contract import Context, Decoded
+from monitor.formats.identity import normalise_address
+from monitor.formats.instants import read_any, read_pattern
+from monitor.formats.json_names import DRILL_KEYS, FLAGS, GENERIC, WARMTH, Name, name_of, settle
+from monitor.formats.reading import join, judge_pressures, observe, read_pressures, shown
+from monitor.formats.units import find_scale
+
+_MAX_LEAVES = 2000
+_MAX_DEPTH = 12
+_LABELS = ("name", "metric", "key", "type", "parameter", "code", "n")  # {"name": "spo2", "value": 97}
+_UNITS = ("unit", "units", "uom", "unit_of_measurement")
+
+Path = tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Style:
+    """How one kind of gateway writes: which keys name the device and the times, and what a "temp" is.
+
+    ``time_keys`` are the device's clock, ``gateway_time_keys`` the gateway's; in the order of trust.
+    ``day_first`` is the pattern of times written with slashes.
+    """
+
+    identity_keys: tuple[str, ...] = ()
+    time_keys: tuple[str, ...] = ()
+    gateway_time_keys: tuple[str, ...] = ()
+    day_first: str = ""
+    body_temperature: bool = False
+
+
+class Leaf(NamedTuple):
+    """One value in a record, with its path and the unit that stands beside it."""
+
+    path: Path
+    value: Any
+    unit: str = ""
+
+
+@dataclass(slots=True)
+class Record:
+    """What one part of a message says of one device at one time; times as they were sent."""
+
+    identity: str = ""
+    at: Any = None
+    gateway_at: Any = None
+    leaves: list[Leaf] = field(default_factory=list)
+    online: bool | None = None
+
+
+def records_of(document: Any, style: Style) -> list[Record]:
+    """Split a document into its records."""
+    budget = [_MAX_LEAVES]
+    return list(_walk(document, Record(), style, 0, budget))
+
+
+def _walk(node: Any, above: Record, style: Style, depth: int, budget: list[int]) -> Iterator[Record]:
+    if depth > _MAX_DEPTH:
+        return
+    if isinstance(node, list):
+        for entry in node:
+            yield from _walk(entry, above, style, depth + 1, budget)
+    elif isinstance(node, dict):
+        here = Record()
+        lists: list[list[Any]] = []
+        _flatten(node, (), here.leaves, lists, depth, budget)
+        here.identity = _named(here.leaves, style.identity_keys) or above.identity
+        here.at = _first(here.leaves, style.time_keys, above.at)
+        here.gateway_at = _first(here.leaves, style.gateway_time_keys, above.gateway_at)
+        if here.leaves:
+            yield here
+        for entries in lists:
+            yield from _walk(entries, here, style, depth + 1, budget)
+
+
+def _flatten(
+    node: dict[str, Any],
+    path: Path,
+    leaves: list[Leaf],
+    lists: list[list[Any]],
+    depth: int,
+    budget: list[int],
+) -> None:
+    """Collect the values of an object and of the objects in it; lists that hold objects are kept apart."""
+    if depth > _MAX_DEPTH:
+        return
+    unit = next((node[key] for key in _UNITS if isinstance(node.get(key), str)), "")
+    label = next((node[key] for key in _LABELS if isinstance(node.get(key), str)), "")
+    for key, value in node.items():
+        budget[0] -= 1
+        if budget[0] < 0:
+            return
+        if isinstance(value, dict):
+            _flatten(value, (*path, key), leaves, lists, depth + 1, budget)
+        elif isinstance(value, list) and any(isinstance(entry, dict) for entry in value):
+            lists.append(value)
+        elif label and plain(key) in GENERIC and name_of((label,)):
+            leaves.append(Leaf((label,), value, unit))
+        else:
+            leaves.append(Leaf((*path, key), value, unit))
+
+
+def _first(leaves: list[Leaf], keys: tuple[str, ...], otherwise: Any) -> Any:
+    """Return the value under the first of ``keys`` that has one, the shallowest first."""
+    for key in keys:
+        found = [leaf for leaf in leaves if leaf.path[-1] == key and leaf.value not in (None, "")]
+        if found:
+            return min(found, key=lambda leaf: len(leaf.path)).value
+    return otherwise
+
+
+def _named(leaves: list[Leaf], keys: tuple[str, ...]) -> str:
+    """Return the device's name under ``keys``; a placeholder of zeros names nobody."""
+    for key in keys:
+        found = _first(leaves, (key,), None)
+        if isinstance(found, int) and not isinstance(found, bool):
+            found = str(found) if abs(found) < 1 << 64 else None
+        if isinstance(found, str) and found.strip("0:- "):
+            return normalise_address(found)
+    return ""
+
+
+# --- from records to reports
+# ---------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class _Group:
+    """The records of one device at one time."""
+
+    measured_at: datetime | None
+    gateway_at: datetime | None
+    leaves: list[Leaf] = field(default_factory=list)
+    online: bool | None = None
+    notes: list[str] = field(default_factory=list)
+
+
+def read_records(records: Iterable[Record], style: Style, context: Context) -> Decoded:
+    """Turn records into reports, one for each device and time.
+
+    Options: ``identity`` ("payload", the default, or "topic"), ``metrics`` (a table of the site's own keys to
+    metrics; "ignore" takes a key away), ``time_format``.
+    """
+    groups: dict[tuple[str, datetime | None, datetime | None], _Group] = {}
+    by_topic = context.options.get("identity") == "topic"
+    for record in records:
+        identity = "" if by_topic else record.identity
+        at, note = read_time(record.at, style.day_first, context)
+        gateway_at, gateway_note = read_time(record.gateway_at, style.day_first, context)
+        group = groups.setdefault((identity, at, gateway_at), _Group(at, gateway_at))
+        group.leaves += record.leaves
+        group.online = record.online if record.online is not None else group.online
+        group.notes += [text for text in (note, gateway_note) if text]
+    reports: list[Report] = []
+    ignored = 0
+    note = ""
+    for (identity, _, _), group in groups.items():
+        values = read_leaves(group.leaves, context.options.get("metrics") or {}, style.body_temperature)
+        ignored += values.ignored
+        if values.observations or values.faults is not None or group.online is not None:
+            reports.append(_report(identity, group, values, context))
+        else:
+            note = note or "; ".join(values.notes)
+    return Decoded(tuple(reports), ignored, "" if reports else join("no vital sign in it", note)[:500])
+
+
+def _report(identity: str, group: _Group, values: Values, context: Context) -> Report:
+    return Report(
+        identity or context.device_id,
+        context.received_at,
+        group.measured_at,
+        values.observations,
+        values.faults,
+        mode="drill" if values.drill else "real",
+        retained=context.retained,
+        gateway_at=group.gateway_at,
+        online=group.online,
+        notes=tuple(dict.fromkeys([*group.notes, *values.notes])),
+    )
+
+
+def read_time(given: Any, day_first: str, context: Context) -> tuple[datetime | None, str]:
+    """Read a time of unknown form; ``options.time_format`` or ``day_first`` for those with slashes."""
+    pattern = str(context.options.get("time_format") or "")
+    if not pattern and day_first and isinstance(given, str) and given[2:3] == "/":
+        pattern = day_first
+    if pattern and isinstance(given, str) and given.strip():
+        return read_pattern(given, pattern, context)
+    return read_any(given, context)
+
+
+class Values(NamedTuple):
+    """What the leaves of one report say."""
+
+    observations: tuple[Observation, ...]
+    faults: tuple[str, ...] | None
+    drill: bool
+    ignored: int
+    notes: tuple[str, ...]
+
+
+def read_leaves(leaves: list[Leaf], own: Mapping[str, Any], body_temperature: bool) -> Values:
+    """Read the values of one device at one time by the names of their keys.
+
+    Args:
+        leaves: the values.
+        own: the site's own keys (the last name or the dotted path) to metrics or "ignore".
+        body_temperature: a bare temperature is the patient's.
+    """
+    named = [(leaf, found) for leaf in leaves if (found := _own_name(leaf, own) or name_of(leaf.path))]
+    company = {name.metric for leaf, name in named if not _is_absent(leaf.value)}
+    seen: dict[str, Observation] = {}
+    faults: list[str] | None = None
+    drill = False
+    notes: list[str] = []
+    for leaf in leaves:
+        key = plain(leaf.path[-1])
+        if key in FLAGS and isinstance(leaf.value, bool):
+            faults = [*(faults or []), *([FLAGS[key]] if leaf.value else [])]
+        drill = drill or (key in DRILL_KEYS and leaf.value is True)
+    for leaf, name in named:
+        is_bodys = body_temperature and name.metric == WARMTH
+        metric = "temperature" if is_bodys else settle(name.metric, company)
+        for one in _read(leaf, name, metric, notes):
+            rival = seen.get(one.metric)
+            if rival is None or (rival.value is None and one.value is not None):
+                seen[one.metric] = one
+            elif one.value != rival.value:
+                sent = "no value" if one.value is None else f"{one.value:g}"
+                notes.append(f"second {one.metric} under {'.'.join(leaf.path)[:60]}: {sent}, not used")
+    if drill:
+        notes.append("marked as simulated: taken as drill")
+    ignored = len(leaves) - len(named)
+    said = None if faults is None else tuple(dict.fromkeys(faults))
+    return Values(judge_pressures(seen.values()), said, drill, ignored, tuple(notes))
+
+
+def _own_name(leaf: Leaf, own: Mapping[str, Any]) -> Name | None:
+    if not own:
+        return None
+    metric = own.get(".".join(leaf.path), own.get(leaf.path[-1]))
+    return Name(str(metric)) if metric else None
+
+
+def _is_absent(value: Any) -> bool:
+    return value is None or value == ""
+
+
+def _read(leaf: Leaf, name: Name, metric: str, notes: list[str]) -> tuple[Observation, ...]:
+    path = ".".join(leaf.path)[:60]
+    if isinstance(leaf.value, list):
+        notes.append(f"{path}: a list, not used")
+        return ()
+    if metric == BLOOD_PRESSURE:
+        return read_pressures(leaf.value, name.unit or leaf.unit) if isinstance(leaf.value, str) else ()
+    if metric == "":
+        notes.append(
+            f"{path} {shown(leaf.value, 12)}: a body's temperature or a room's? not used (options.metrics)"
+        )
+    if metric not in METRICS:
+        return ()
+    unit = name.unit or (leaf.unit if find_scale(METRICS[metric].unit, leaf.unit) else "")
+    return (observe(metric, leaf.value, unit),)
+
+
+# --- options
+# -------------------------------------------------------------------------------------------------
+
+
+def options_check(*more: str) -> Callable[[Mapping[str, Any]], tuple[str, ...]]:
+    """Return the check of the options that all formats of this engine share; ``more`` are a format's own."""
+    known = ("identity", "metrics", "time_format", *more)
+
+    def check(options: Mapping[str, Any]) -> tuple[str, ...]:
+        mistakes = [
+            f"options.{key}: unknown; known are {', '.join(known)}" for key in options if key not in known
+        ]
+        if options.get("identity", "payload") not in {"payload", "topic"}:
+            mistakes.append(f"options.identity is {options['identity']!r}; it must be 'payload' or 'topic'")
+        if not isinstance(options.get("time_format", ""), str):
+            mistakes.append("options.time_format must be a strptime pattern such as '%d/%m/%Y %H:%M:%S'")
+        return (*mistakes, *metric_mistakes(options.get("metrics", {}), "metrics"))
+
+    return check
+
+
+def metric_mistakes(table: Any, key: str) -> list[str]:
+    """Return the mistakes in a table of names to metrics."""
+    if not isinstance(table, Mapping):
+        return [f"options.{key} must be a table of key = metric"]
+    return [
+        f"options.{key}.{name} is {metric!r}; it must be a metric ({', '.join(METRICS)}) or ignore"
+        for name, metric in table.items()
+        if metric != "ignore" and metric not in METRICS
+    ]

@@ -1,0 +1,478 @@
+"""The journal: what must survive. One file, one writer, one transaction for a batch.
+
+Law: what ``commit`` returned from is on the disk (WAL, ``synchronous=FULL``); what it raised from is not
+there at all. Readings are appended once each; outcomes form a chain of hashes; the state of a bed is stored
+with the number of the last reading it knows, so that a restart is that state and the readings since.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import closing
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import orjson
+
+from monitor.core.outcomes import Outcome, as_json
+from monitor.core.vitals import Report
+from monitor.schema import (
+    FILE,
+    METRIC_COLUMNS,
+    MIGRATIONS,
+    REPORT,
+    SCHEMA_VERSION,
+    VALUES,
+    from_micros,
+    micros,
+    report_of,
+    row_of,
+)
+
+SEQUENCES_SEARCHED = 5000  # of one device's newest readings, for a message that has no time of its own
+GENESIS = b"\0" * 32
+
+_INSERT_READING = (
+    f"INSERT INTO reading (bed, at, {REPORT}) VALUES ({', '.join('?' * (10 + len(METRIC_COLUMNS)))})"
+)
+_INSERT_SESSION = (
+    "INSERT OR IGNORE INTO session (session_id, bed_id, patient_code, protocol, protocol_digest, mode, "
+    "started_at, started_by) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+)
+_SESSION_UPDATES = {
+    "SessionEnded": "UPDATE session SET ended_at=?, ended_by=? WHERE session_id=?",
+    "RecordSigned": "UPDATE session SET signed_at=?, signed_by=? WHERE session_id=?",
+}
+_COUNT_ALARM = "UPDATE session SET alarms=alarms+1, high=high+? WHERE session_id=?"
+_OPEN = "settled_at IS NULL"
+
+
+class JournalError(Exception):
+    """The journal cannot be used; the text names the file and the remedy."""
+
+
+class Due(NamedTuple):
+    """One notification to be sent; ``body`` is JSON that only its sender reads."""
+
+    key: str
+    alarm_id: str
+    session_id: str
+    target: str
+    created_at: datetime
+    body: str
+
+
+class Settled(NamedTuple):
+    """What became of a notification; without ``final`` it will be tried again."""
+
+    key: str
+    state: str
+    attempts: int
+    result: str
+    at: datetime
+    final: bool = True
+
+
+class Refused(NamedTuple):
+    """One payload that could not be decoded."""
+
+    at: datetime
+    topic: str
+    payload: bytes
+    reason: str
+
+
+@dataclass(slots=True)
+class Batch:
+    """What is committed together. ``readings`` pair a bed id (empty: no bed) with a report."""
+
+    readings: list[tuple[str, Report]] = field(default_factory=list)
+    outcomes: list[Outcome] = field(default_factory=list)
+    snapshots: dict[str, tuple[datetime, bytes]] = field(default_factory=dict)
+    protocols: dict[str, tuple[str, bytes]] = field(default_factory=dict)
+    due: list[Due] = field(default_factory=list)
+    settled: list[Settled] = field(default_factory=list)
+    cancelled: list[tuple[str, str, datetime]] = field(default_factory=list)  # alarm, why, when
+    quarantined: list[Refused] = field(default_factory=list)
+    meta: dict[str, str] = field(default_factory=dict)
+
+    def __bool__(self) -> bool:
+        """Say whether there is anything to commit."""
+        return bool(
+            self.readings
+            or self.outcomes
+            or self.snapshots
+            or self.due
+            or self.settled
+            or self.cancelled
+            or self.quarantined
+            or self.meta
+        )
+
+
+class Counts(NamedTuple):
+    """What a commit wrote: new readings, and messages that were there already (P-27)."""
+
+    stored: int
+    repeated: int
+
+
+class Stored(NamedTuple):
+    """A bed's last state, and the readings that came after it, oldest first."""
+
+    body: bytes
+    readings: list[Report]
+
+
+class Journal:
+    """The one writer. Not shared between threads: whoever made it, or took it over, uses it alone."""
+
+    def __init__(self, folder: Path) -> None:
+        """Open or make the journal in ``folder``.
+
+        Raises:
+            JournalError: the file cannot be opened, is newer than this program, or is in use.
+        """
+        self.path = folder / FILE
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            self._db = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False, timeout=2.0)
+            self._prepare()
+        except (OSError, sqlite3.Error) as fault:
+            raise JournalError(
+                f"{self.path}: {fault}; make the folder writable, or restore a backup"
+            ) from fault
+        self._names: dict[str, int] = dict(self._db.execute("SELECT name, id FROM name"))
+        self._newest: dict[str, tuple[int, str | None, int | None]] = {}
+        last = self._db.execute("SELECT chain FROM outcome ORDER BY id DESC LIMIT 1").fetchone()
+        self._chain: bytes = last[0] if last else GENESIS
+
+    def _prepare(self) -> None:
+        db = self._db
+        for pragma in (
+            "journal_mode=WAL",
+            "synchronous=FULL",
+            "wal_autocheckpoint=2000",
+            "cache_size=-16000",
+        ):
+            db.execute(f"PRAGMA {pragma}")
+        version = db.execute("PRAGMA user_version").fetchone()[0]
+        if version > SCHEMA_VERSION:
+            raise JournalError(
+                f"{self.path}: schema {version} is newer than this program; use a newer Afterwatch"
+            )
+        for number in range(version, SCHEMA_VERSION):
+            db.executescript(
+                f"BEGIN IMMEDIATE; {MIGRATIONS[number]} PRAGMA user_version={number + 1}; COMMIT;"
+            )
+
+    def close(self) -> None:
+        """Close the file."""
+        self._db.close()
+
+    # --- writing ------------------------------------------------------------------------------------
+
+    def commit(self, batches: Iterable[Batch]) -> Counts:
+        """Write batches, in their order, as one transaction.
+
+        Returns:
+            How many readings were new and how many were there already.
+
+        Raises:
+            sqlite3.Error: nothing of it was written.
+        """
+        kept = (dict(self._names), dict(self._newest), self._chain)
+        stored = repeated = 0
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            for batch in batches:
+                new, old = self._write(batch)
+                stored, repeated = stored + new, repeated + old
+            self._db.execute("COMMIT")
+        except BaseException:
+            self._names, self._newest, self._chain = kept
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
+            raise
+        return Counts(stored, repeated)
+
+    def _write(self, batch: Batch) -> tuple[int, int]:
+        db = self._db
+        stored = self._write_readings(batch.readings)
+        db.executemany(
+            "INSERT OR IGNORE INTO protocol VALUES (?, ?, ?)",
+            [(digest, name, body) for digest, (name, body) in batch.protocols.items()],
+        )
+        for outcome in batch.outcomes:
+            self._append(outcome)
+        if batch.snapshots:
+            last = db.execute("SELECT coalesce(max(id), 0) FROM reading").fetchone()[0]
+            db.executemany(
+                "INSERT OR REPLACE INTO snapshot VALUES (?, ?, ?, ?)",
+                [(bed_id, micros(at), last, body) for bed_id, (at, body) in batch.snapshots.items()],
+            )
+        self._write_notifications(batch)
+        db.executemany(
+            "INSERT INTO quarantine (at, topic, payload, reason) VALUES (?, ?, ?, ?)",
+            [(micros(one.at), one.topic, one.payload, one.reason) for one in batch.quarantined],
+        )
+        db.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", list(batch.meta.items()))
+        return stored, len(batch.readings) - stored
+
+    def _write_notifications(self, batch: Batch) -> None:
+        db = self._db
+        db.executemany(
+            "INSERT OR IGNORE INTO notification VALUES (?, ?, ?, ?, ?, 'due', 0, '', NULL, ?)",
+            [(d.key, d.alarm_id, d.session_id, d.target, micros(d.created_at), d.body) for d in batch.due],
+        )
+        db.executemany(
+            f"UPDATE notification SET state=?, attempts=?, result=?, settled_at=? WHERE key=? AND {_OPEN}",
+            [
+                (s.state, s.attempts, s.result, micros(s.at) if s.final else None, s.key)
+                for s in batch.settled
+            ],
+        )
+        db.executemany(
+            f"UPDATE notification SET state='cancelled', result=?, settled_at=? WHERE alarm_id=? AND {_OPEN}",
+            [(why, micros(at), alarm_id) for alarm_id, why, at in batch.cancelled],
+        )
+
+    def _append(self, outcome: Outcome) -> None:
+        """Add an outcome to the chain, and to the list of sessions what it says of one (AL-50)."""
+        body = orjson.dumps(as_json(outcome), option=orjson.OPT_SORT_KEYS)
+        self._chain = hashlib.sha256(self._chain + body).digest()
+        at, name, session_id = micros(outcome.at), outcome.outcome, outcome.session_id
+        self._db.execute(
+            "INSERT INTO outcome (at, bed_id, session_id, outcome, alarm_id, body, chain) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (at, outcome.bed_id, session_id, name, outcome.alarm_id, body.decode(), self._chain),
+        )
+        if name == "SessionStarted":
+            said = [outcome.detail[key] for key in ("patient_code", "protocol", "protocol_digest", "mode")]
+            self._db.execute(_INSERT_SESSION, (session_id, outcome.bed_id, *said, at, outcome.by))
+        elif name in _SESSION_UPDATES:
+            self._db.execute(_SESSION_UPDATES[name], (at, outcome.by, session_id))
+        elif name == "AlarmRaised" and outcome.kind == "physiological" and session_id:
+            self._db.execute(_COUNT_ALARM, (int(outcome.priority == "high"), session_id))
+
+    # --- readings -----------------------------------------------------------------------------------
+
+    def _write_readings(self, readings: Iterable[tuple[str, Report]]) -> int:
+        """Append what is not there yet; return how many rows that made."""
+        rows: list[tuple[Any, ...]] = []
+        written = 0
+        for bed_id, report in readings:
+            at = micros(report.at)
+            newest_at, boot_id, sequence = self._newest_of(report.device_id)
+            uncounted = report.sequence is None or sequence is None or report.boot_id != boot_id
+            counted = uncounted or (report.sequence or 0) > (sequence or 0)
+            fresh: Report | None = report
+            if at <= newest_at or not counted:
+                written += self._flush(rows)  # what this batch brought must be found too
+                fresh = self._without_known(report, at)
+            if fresh is None:
+                continue
+            if counted:
+                boot_id, sequence = report.boot_id, report.sequence
+            self._newest[report.device_id] = (max(at, newest_at), boot_id, sequence)
+            boot = self._name(report.boot_id) if report.boot_id else None
+            rows.append((self._name(bed_id), at, *row_of(fresh, self._name(report.device_id), boot)))
+        return written + self._flush(rows)
+
+    def _flush(self, rows: list[tuple[Any, ...]]) -> int:
+        self._db.executemany(_INSERT_READING, rows)
+        count = len(rows)
+        rows.clear()
+        return count
+
+    def _name(self, name: str) -> int:
+        known = self._names.get(name)
+        if known is None:
+            known = self._db.execute("INSERT INTO name (name) VALUES (?)", (name,)).lastrowid or 0
+            self._names[name] = known
+        return known
+
+    def _newest_of(self, device_id: str) -> tuple[int, str | None, int | None]:
+        """Return the newest time of a device (microseconds), and its last boot and sequence."""
+        known = self._newest.get(device_id)
+        if known is None:
+            found = self._db.execute(
+                "SELECT r.at, n.name, r.sequence FROM reading r LEFT JOIN name n ON n.id = r.boot "
+                "WHERE r.device=? ORDER BY r.at DESC LIMIT 1",
+                (self._name(device_id),),
+            ).fetchone()
+            known = self._newest[device_id] = found or (-(2**62), None, None)
+        return known
+
+    def _without_known(self, report: Report, at: int) -> Report | None:
+        """Take out of a report what is stored already; ``None`` when nothing is left (P-27)."""
+        device = self._name(report.device_id)
+        same_time = self._db.execute(
+            f"SELECT extra, {VALUES} FROM reading WHERE device=? AND at=?",
+            (device, at),
+        ).fetchall()
+        known = {
+            name
+            for row in same_time
+            for name, value in zip(METRIC_COLUMNS, row[1:], strict=True)
+            if value is not None
+        }
+        for row in same_time:
+            known |= {one["metric"] for one in orjson.loads(row[0] or "{}").get("values", ())}
+        rest = tuple(one for one in report.observations if one.metric not in known)
+        if same_time and report.observations and not rest:
+            return None
+        if report.sequence is not None and report.boot_id in self._names:
+            newest = "SELECT boot, sequence FROM reading WHERE device=? ORDER BY at DESC LIMIT ?"
+            found = self._db.execute(
+                f"SELECT 1 FROM ({newest}) WHERE boot=? AND sequence=?",
+                (device, SEQUENCES_SEARCHED, self._names[report.boot_id], report.sequence),
+            ).fetchone()
+            if found:
+                return None
+        return report._replace(observations=rest)
+
+    # --- reading back -------------------------------------------------------------------------------
+
+    def snapshots(self) -> dict[str, Stored]:
+        """Return each bed's last state and what was read since, for a restart."""
+        found = {
+            bed_id: (reading, body)
+            for bed_id, reading, body in self._db.execute("SELECT bed_id, reading, body FROM snapshot")
+        }
+        since: dict[str, list[Report]] = {bed_id: [] for bed_id in found}
+        first = min((reading for reading, _ in found.values()), default=0)
+        for number, bed_id, report in self._reports_after(first):
+            if bed_id in found and number > found[bed_id][0]:
+                since[bed_id].append(report)
+        return {bed_id: Stored(body, since[bed_id]) for bed_id, (_, body) in found.items()}
+
+    def _reports_after(self, number: int) -> Iterator[tuple[int, str, Report]]:
+        names = {number: name for name, number in self._names.items()}
+        select = f"SELECT id, bed, {REPORT} FROM reading WHERE id > ? ORDER BY id"
+        for row in self._db.execute(select, (number,)):
+            yield row[0], names[row[1]], report_of(row[2:], names)
+
+    def protocols(self) -> dict[str, bytes]:
+        """Return every protocol a session ever started from, by digest."""
+        return dict(self._db.execute("SELECT digest, body FROM protocol"))
+
+    def due(self) -> list[Due]:
+        """Return the notifications that are not settled, oldest first (the sender drops the late, P-36)."""
+        return [
+            Due(key, alarm_id, session_id, target, from_micros(at), body)
+            for key, alarm_id, session_id, target, at, body in self._db.execute(
+                "SELECT key, alarm_id, session_id, target, created_at, body FROM notification "
+                "WHERE settled_at IS NULL ORDER BY created_at"
+            )
+        ]
+
+    def meta(self) -> Mapping[str, str]:
+        """Return the small facts that are kept by key."""
+        return dict(self._db.execute("SELECT key, value FROM meta"))
+
+
+# --- the file as a whole -----------------------------------------------------------------------------------
+
+
+class Verified(NamedTuple):
+    """What a check of the file found; no ``faults``: it is sound."""
+
+    readings: int
+    outcomes: int
+    faults: tuple[str, ...]
+
+
+def verify(folder: Path) -> Verified:
+    """Check every page of the journal in ``folder``, and the chain of its outcomes.
+
+    Raises:
+        JournalError: there is no journal, or it cannot be read at all.
+    """
+    return verify_file(folder / FILE)
+
+
+def verify_file(path: Path) -> Verified:
+    """Check a journal file, wherever it lies. Raises JournalError when it cannot be read at all."""
+    if not path.is_file():
+        raise JournalError(f"{path}: there is no journal here; give the folder of a monitor that has run")
+    faults: list[str] = []
+    try:
+        with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as db:
+            said = [row[0] for row in db.execute("PRAGMA integrity_check(20)")]
+            faults += [f"{path}: {one}" for one in said if one != "ok"]
+            chain, count = GENESIS, 0
+            for number, body, kept in db.execute("SELECT id, body, chain FROM outcome ORDER BY id"):
+                chain = hashlib.sha256(chain + body.encode()).digest()
+                count += 1
+                if chain != kept:
+                    faults.append(f"{path}: outcome {number} was changed, or one before it is missing")
+                    break
+            readings = db.execute("SELECT count(*) FROM reading").fetchone()[0]
+    except sqlite3.DatabaseError as fault:
+        raise JournalError(f"{path}: {fault}; restore a backup with `afterwatch restore`") from fault
+    return Verified(readings, count, tuple(faults))
+
+
+def backup(folder: Path, target: Path) -> int:
+    """Copy the journal, also while it is in use, and check the copy; return its size in bytes.
+
+    Raises:
+        JournalError: there is no journal, the target is there already, or the copy is not sound.
+    """
+    if target.exists():
+        raise JournalError(f"{target}: is there already; give a new name")
+    part = target.with_suffix(target.suffix + ".part")
+    part.unlink(missing_ok=True)
+    try:
+        with (
+            closing(sqlite3.connect(f"file:{folder / FILE}?mode=ro", uri=True)) as source,
+            closing(sqlite3.connect(part)) as copy,
+        ):
+            source.backup(copy, pages=4096)
+            copy.execute("PRAGMA journal_mode=DELETE")
+    except sqlite3.Error as fault:
+        raise JournalError(f"{folder / FILE}: cannot be copied: {fault}") from fault
+    _must_be_sound(part)
+    part.rename(target)
+    return target.stat().st_size
+
+
+def restore(source: Path, folder: Path) -> Path | None:
+    """Put a backup in the journal's place; what was there is kept beside it and returned.
+
+    Raises:
+        JournalError: the backup is not sound, or the journal is in use.
+    """
+    _must_be_sound(source)
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / FILE
+    kept: Path | None = None
+    if path.exists():
+        with closing(sqlite3.connect(path, timeout=0.5, isolation_level=None)) as db:
+            try:
+                db.execute("PRAGMA locking_mode=EXCLUSIVE")
+                db.execute("BEGIN EXCLUSIVE")
+                db.execute("COMMIT")
+                db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            except sqlite3.OperationalError as fault:
+                raise JournalError(f"{path}: in use ({fault}); stop the monitor first") from fault
+        kept = path.with_name(f"journal-before-restore-{datetime.now(UTC):%Y%m%dT%H%M%S}.db")
+        path.rename(kept)
+        for end in ("-wal", "-shm"):
+            path.with_name(path.name + end).unlink(missing_ok=True)
+    part = path.with_suffix(".part")
+    shutil.copyfile(source, part)
+    part.rename(path)
+    return kept
+
+
+def _must_be_sound(path: Path) -> None:
+    faults = verify_file(path).faults
+    if faults:
+        raise JournalError(f"{path}: not sound, so it is not used: {faults[0]}")

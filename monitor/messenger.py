@@ -1,0 +1,91 @@
+"""Between the loop and those who tell people: outcomes become rows that are due, results become rows settled.
+
+Law: a notification is in the journal before it is sent, and its result after; what a restart finds due is
+sent, what is settled is not (P-35, P-36). Nothing here waits for a service.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
+
+from monitor import notify
+from monitor.clock import Clock
+from monitor.config import Configuration
+from monitor.core.outcomes import Outcome
+from monitor.core.turn import Bed
+from monitor.journal import Due, Settled
+from monitor.notify.message import Link
+
+__all__ = ["Messenger"]
+
+
+class Messenger:
+    """Plans, sends and reports for one site."""
+
+    def __init__(
+        self,
+        configuration: Configuration,
+        clock: Clock,
+        settle: Callable[[Settled], None],
+        divert: Callable[[list[Due]], None],
+        link: Link | None = None,
+    ) -> None:
+        """Start a worker for each target; ``settle`` and ``divert`` hand results back to the loop."""
+        self._configuration, self._clock, self._link = configuration, clock, link
+        self._settle, self._divert = settle, divert
+        self._notifier = notify.Notifier(configuration.clinic.notify.targets, self._report, clock)
+        self.delivered = 0
+
+    def plan(self, outcomes: Iterable[Outcome], bed: Bed, now: datetime) -> list[Due]:
+        """Return the notifications that outcomes make due."""
+        return [
+            _due(one)
+            for outcome in outcomes
+            for one in notify.plan(outcome, bed, self._configuration, now, self._link)
+        ]
+
+    def cancels(self, outcomes: Iterable[Outcome], bed: Bed) -> list[tuple[str, str]]:
+        """Return the alarms of which nothing more is to be sent, with the reason (P-35)."""
+        return [
+            (alarm_id, f"{outcome.outcome} {outcome.by}".strip())
+            for outcome in outcomes
+            for alarm_id in notify.cancels(outcome, bed)
+        ]
+
+    def submit(self, due: Iterable[Due]) -> None:
+        """Send them; a key that waits already is ignored."""
+        self._notifier.submit(notify.load(one.body) for one in due)
+
+    def cancel(self, alarm_id: str) -> None:
+        """Send nothing more about an alarm."""
+        self._notifier.cancel(alarm_id)
+
+    def dead_channels(self) -> Mapping[str, str]:
+        """Return the targets that do not deliver, with what their last attempt said."""
+        return {
+            name: f"{dead.text} (since {dead.since:%H:%M} UTC)"
+            for name, dead in self._notifier.channels().items()
+        }
+
+    def flush(self, seconds: float) -> bool:
+        """Wait until everything is settled, at most ``seconds``; say whether it is (AL-52)."""
+        return self._notifier.flush(seconds)
+
+    def stop(self) -> None:
+        """End the workers; what is not settled stays due in the journal."""
+        self._notifier.stop()
+
+    def _report(self, result: notify.Result) -> None:
+        """Hand a result back to the loop; a failure goes on to the next channel (AL-39)."""
+        if result.state == "delivered":
+            self.delivered += 1
+        self._settle(Settled(result.key, result.state, result.attempts, result.text, result.at, result.final))
+        if result.undelivered:
+            instead = notify.divert(result.notification, self._configuration.clinic.notify, result.at)
+            if instead:
+                self._divert([_due(one) for one in instead])
+
+
+def _due(one: notify.Notification) -> Due:
+    return Due(one.key, one.alarm_id, one.session_id, one.target, one.created_at, notify.dump(one))

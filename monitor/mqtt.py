@@ -1,0 +1,227 @@
+"""The link to the broker: MQTT 5, or 3.1.1 where the broker knows no better.
+
+Law: a message is confirmed (PUBACK) only when ``confirm`` says so, in the order in which it came, and only
+on the connection it came on; the broker keeps everything else and sends it again. What is published here is
+what people rely on: retained topics are spoken anew on every connect, and the last will speaks when we die.
+"""
+
+from __future__ import annotations
+
+import ssl
+import threading
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Any, NamedTuple, Protocol
+
+import orjson
+import paho.mqtt.client as paho
+from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+
+from monitor.clock import Clock
+from monitor.config import Broker
+
+KEEPALIVE_S = 20  # the broker speaks our last will after 1.5 of these
+SESSION_KEPT_S = 7 * 86400  # how long the broker keeps what we have not heard
+RECEIVE_MAXIMUM = 20_000  # unconfirmed messages at a time; the inbox has room for all of them
+FIRST_RETRY_S, LAST_RETRY_S = 0.5, 5.0
+V5, V311 = MQTTProtocolVersion.MQTTv5, MQTTProtocolVersion.MQTTv311
+
+
+class Envelope(NamedTuple):
+    """One message as it came; ``mid`` and ``connection`` are what its confirmation needs (0: none is due)."""
+
+    topic: str
+    payload: bytes
+    received_at: datetime
+    retained: bool = False
+    mid: int = 0
+    connection: int = 0
+
+
+class Inbox(Protocol):
+    """Where messages and changes of the link go; ``put`` waits when it is full, and never drops."""
+
+    def put(self, one: Envelope) -> None:
+        """Take a message."""
+        ...
+
+    def link_changed(self, connected: bool, reason: str) -> None:
+        """Take note that the link is up or down."""
+        ...
+
+
+class Will(NamedTuple):
+    """What the broker says of us when we are gone, and what we say when we come."""
+
+    topic: str
+    offline: bytes
+    online: bytes
+
+
+class Link:
+    """One connection to the broker that comes back by itself."""
+
+    def __init__(
+        self, broker: Broker, subscriptions: Iterable[str], will: Will, inbox: Inbox, clock: Clock
+    ) -> None:
+        """Prepare the link; ``start`` opens it."""
+        self._broker, self._will, self._inbox, self._clock = broker, will, inbox, clock
+        self._subscriptions = sorted(set(subscriptions))
+        self._retained: dict[str, bytes] = {}
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="mqtt", daemon=True)
+        self._greeted = False
+        self._protocol = V5
+        self._client = self._make()
+        self.connection = 0
+        self.connected = False
+        self.reason = "not yet connected"
+
+    def start(self) -> None:
+        """Open the connection, and keep it open until ``stop``."""
+        self._thread.start()
+
+    def stop(self, farewell: bytes | None = None) -> None:
+        """Close the connection; ``farewell`` replaces the retained presence (a planned stop, AL-52)."""
+        if farewell is not None and self.connected:
+            self._client.publish(self._will.topic, farewell, qos=1, retain=True).wait_for_publish(2.0)
+        self._stopping.set()
+        self._client.disconnect()
+        self._thread.join(5.0)
+
+    def publish(self, topic: str, payload: bytes, *, retain: bool = False) -> None:
+        """Publish at QoS 1; while the broker is away retained topics wait, the others are of the moment."""
+        if retain:
+            self._retained[topic] = payload
+        if self.connected:
+            self._client.publish(topic, payload, qos=1, retain=retain)
+
+    def confirm(self, envelopes: Iterable[Envelope]) -> None:
+        """Send the PUBACKs of messages that are durable, in order; old connections' ones are not owed."""
+        client, connection = self._client, self.connection
+        for one in envelopes:
+            if one.mid and one.connection == connection:
+                client.ack(one.mid, 1)
+
+    # --- the connection -----------------------------------------------------------------------------
+
+    def _make(self) -> paho.Client:
+        broker = self._broker
+        client = paho.Client(
+            CallbackAPIVersion.VERSION2,
+            client_id=broker.client_id,
+            clean_session=None if self._protocol == V5 else False,
+            protocol=self._protocol,
+            manual_ack=True,
+            reconnect_on_failure=False,
+        )
+        if broker.username:
+            client.username_pw_set(broker.username, broker.password())
+        if broker.tls_ca:
+            client.tls_set_context(ssl.create_default_context(cafile=broker.tls_ca))
+        client.max_inflight_messages_set(1000)
+        client.max_queued_messages_set(10_000)
+        client.will_set(self._will.topic, self._will.offline, qos=1, retain=True)
+        client.on_connect = self._on_connect
+        client.on_disconnect = self._on_disconnect
+        client.on_message = self._on_message
+        return client
+
+    def _run(self) -> None:
+        wait_s = FIRST_RETRY_S
+        while not self._stopping.is_set():
+            self._greeted = False
+            if self._connect():
+                self._client.loop_forever(retry_first_connection=False)
+            if self._greeted:
+                wait_s = FIRST_RETRY_S
+            self._down(self.reason)
+            if self._stopping.wait(wait_s):
+                return
+            wait_s = min(wait_s * 2, LAST_RETRY_S)
+
+    def _connect(self) -> bool:
+        broker = self._broker
+        try:
+            if self._protocol == V5:
+                wishes = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
+                wishes.SessionExpiryInterval = SESSION_KEPT_S
+                wishes.ReceiveMaximum = RECEIVE_MAXIMUM
+                self._client.connect(
+                    broker.host, broker.port, KEEPALIVE_S, clean_start=False, properties=wishes
+                )
+            else:
+                self._client.connect(broker.host, broker.port, KEEPALIVE_S)
+        except (OSError, ValueError) as fault:
+            self.reason = f"no broker at {broker.host}:{broker.port}: {fault}"
+            return False
+        return True
+
+    def _on_connect(self, client: paho.Client, _userdata: Any, _flags: Any, reason: Any, _more: Any) -> None:
+        self._greeted = True
+        if reason.is_failure:
+            self.reason = f"the broker refuses us: {reason}"
+            if str(reason) == "Unsupported protocol version":
+                self._greeted = False
+            client.disconnect()
+            return
+        self.connection += 1
+        client.subscribe([(topic, 1) for topic in self._subscriptions])
+        client.publish(self._will.topic, self._will.online, qos=1, retain=True)
+        for topic, payload in list(self._retained.items()):
+            client.publish(topic, payload, qos=1, retain=True)
+        self.connected, self.reason = True, ""
+        self._inbox.link_changed(True, f"MQTT {'5' if self._protocol == V5 else '3.1.1'}")
+
+    def _on_disconnect(
+        self, _client: paho.Client, _userdata: Any, _flags: Any, reason: Any, _more: Any
+    ) -> None:
+        if not self._greeted:  # it closed on our first word: perhaps it speaks the older version only
+            self._protocol = V311 if self._protocol == V5 else V5
+            self._client = self._make()
+        if not self.reason:
+            self.reason = f"the connection was lost: {reason}"
+
+    def _down(self, reason: str) -> None:
+        if self.connected:
+            self.connected = False
+            self._inbox.link_changed(False, reason)
+
+    def _on_message(self, _client: paho.Client, _userdata: Any, message: paho.MQTTMessage) -> None:
+        try:
+            topic = message.topic
+        except UnicodeDecodeError:
+            topic = "(a topic that is not UTF-8)"
+        self._inbox.put(
+            Envelope(
+                topic,
+                bytes(message.payload),
+                self._clock.now(),
+                message.retain,
+                message.mid if message.qos else 0,
+                self.connection,
+            )
+        )
+
+
+def presence(state: str, boot_id: str, **more: Any) -> bytes:
+    """Return the payload of a presence message of the monitor."""
+    return orjson.dumps({"state": state, "boot_id": boot_id, **more})
+
+
+class Routes:
+    """Which device a topic belongs to: exact topics by a dictionary, filters one by one."""
+
+    def __init__(self, filters: Mapping[str, str]) -> None:
+        """Take device ids by topic filter."""
+        self._exact = {topic: name for topic, name in filters.items() if not set("+#") & set(topic)}
+        self._wild = [(topic, name) for topic, name in filters.items() if topic not in self._exact]
+
+    def device_of(self, topic: str) -> str | None:
+        """Return the device that reports on a topic, or ``None``."""
+        found = self._exact.get(topic)
+        if found is not None:
+            return found
+        return next((name for wild, name in self._wild if paho.topic_matches_sub(wild, topic)), None)

@@ -1,0 +1,166 @@
+"""How the journal lies on the disk: its tables, and a report as a row.
+
+Law: ``report_of(row_of(report))`` is the report again (a property test holds it); instants are microseconds
+since 1970 (UTC). Whoever reads the file reads it through this page.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import orjson
+
+from monitor.core.vitals import METRICS, VALID, Observation, Report
+
+FILE = "journal.db"
+SCHEMA_VERSION = 1
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+METRIC_COLUMNS = tuple(METRICS)
+VALUES = ", ".join(METRIC_COLUMNS)
+REPORT = f"device, received_at, measured_at, gateway_at, boot, sequence, flags, extra, {VALUES}"
+RETAINED, DRILL, ONLINE, OFFLINE, FAULTLESS = 1, 2, 4, 8, 16
+
+# Each entry brings the file from one version to the next; entry 0 makes a new one.
+MIGRATIONS: tuple[str, ...] = (
+    f"""
+    CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+    CREATE TABLE name (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);
+    CREATE TABLE reading (
+        id INTEGER PRIMARY KEY, bed INTEGER NOT NULL, at INTEGER NOT NULL, device INTEGER NOT NULL,
+        received_at INTEGER NOT NULL, measured_at INTEGER, gateway_at INTEGER, boot INTEGER, sequence INTEGER,
+        flags INTEGER NOT NULL, extra TEXT, {", ".join(f"{name} REAL" for name in METRIC_COLUMNS)});
+    CREATE INDEX reading_of_device ON reading (device, at);
+    CREATE TABLE outcome (
+        id INTEGER PRIMARY KEY, at INTEGER NOT NULL, bed_id TEXT NOT NULL, session_id TEXT NOT NULL,
+        outcome TEXT NOT NULL, alarm_id TEXT NOT NULL, body TEXT NOT NULL, chain BLOB NOT NULL);
+    CREATE INDEX outcome_of_session ON outcome (session_id, id);
+    CREATE INDEX outcome_of_bed ON outcome (bed_id, at);
+    CREATE TABLE session (
+        session_id TEXT PRIMARY KEY, bed_id TEXT NOT NULL, patient_code TEXT NOT NULL, protocol TEXT NOT NULL,
+        protocol_digest TEXT NOT NULL, mode TEXT NOT NULL, started_at INTEGER NOT NULL,
+        started_by TEXT NOT NULL, ended_at INTEGER, ended_by TEXT NOT NULL DEFAULT '',
+        alarms INTEGER NOT NULL DEFAULT 0, high INTEGER NOT NULL DEFAULT 0,
+        signed_by TEXT NOT NULL DEFAULT '', signed_at INTEGER) WITHOUT ROWID;
+    CREATE INDEX session_by_start ON session (started_at);
+    CREATE TABLE protocol (digest TEXT PRIMARY KEY, name TEXT NOT NULL, body BLOB NOT NULL) WITHOUT ROWID;
+    CREATE TABLE snapshot (
+        bed_id TEXT PRIMARY KEY, at INTEGER NOT NULL, reading INTEGER NOT NULL,
+        body BLOB NOT NULL) WITHOUT ROWID;
+    CREATE TABLE notification (
+        key TEXT PRIMARY KEY, alarm_id TEXT NOT NULL, session_id TEXT NOT NULL, target TEXT NOT NULL,
+        created_at INTEGER NOT NULL, state TEXT NOT NULL, attempts INTEGER NOT NULL, result TEXT NOT NULL,
+        settled_at INTEGER, body TEXT NOT NULL) WITHOUT ROWID;
+    CREATE INDEX notification_open ON notification (alarm_id) WHERE settled_at IS NULL;
+    CREATE INDEX notification_of_session ON notification (session_id);
+    CREATE TABLE quarantine (
+        id INTEGER PRIMARY KEY, at INTEGER NOT NULL, topic TEXT NOT NULL, payload BLOB NOT NULL,
+        reason TEXT NOT NULL);
+    """,
+)
+
+
+def row_of(report: Report, device: int, boot: int | None) -> tuple[Any, ...]:
+    """Return a report as the columns ``REPORT``; ``device`` and ``boot`` are numbers of the names table."""
+    flags = (RETAINED if report.retained else 0) | (DRILL if report.mode == "drill" else 0)
+    if report.online is not None:
+        flags |= ONLINE if report.online else OFFLINE
+    if report.faults == ():
+        flags |= FAULTLESS
+    values: dict[str, float] = {}
+    plain = not report.faults and not report.notes
+    for one in report.observations:
+        if (
+            one.value is None
+            or one.validity != VALID
+            or one.reason
+            or one.measured_at
+            or one.metric in values
+        ):
+            plain = False
+        if one.value is not None:
+            values[one.metric] = one.value
+    return (
+        device,
+        micros(report.received_at),
+        None if report.measured_at is None else micros(report.measured_at),
+        None if report.gateway_at is None else micros(report.gateway_at),
+        boot,
+        report.sequence,
+        flags,
+        None if plain else _extra(report),
+        *map(values.get, METRIC_COLUMNS),
+    )
+
+
+def _extra(report: Report) -> str:
+    """Return as JSON what the columns cannot hold: reasons, faults, values with a time of their own."""
+    found: dict[str, Any] = {
+        "values": [
+            {
+                "metric": one.metric,
+                "value": one.value,
+                "validity": one.validity,
+                "reason": one.reason,
+                "measured_at": one.measured_at.isoformat() if one.measured_at else None,
+            }
+            for one in report.observations
+        ]
+    }
+    if report.faults:
+        found["faults"] = report.faults
+    if report.notes:
+        found["notes"] = report.notes
+    return orjson.dumps(found).decode()
+
+
+def report_of(row: tuple[Any, ...], names: Mapping[int, str]) -> Report:
+    """Return the report that ``row_of`` stored."""
+    device, received_at, measured_at, gateway_at, boot, sequence, flags, extra, *values = row
+    more: dict[str, Any] = orjson.loads(extra) if extra else {}
+    if more:
+        observations = tuple(
+            Observation(
+                one["metric"],
+                one["value"],
+                one["validity"],
+                one["reason"],
+                datetime.fromisoformat(one["measured_at"]) if one["measured_at"] else None,
+            )
+            for one in more["values"]
+        )
+    else:
+        observations = tuple(
+            Observation(name, value)
+            for name, value in zip(METRIC_COLUMNS, values, strict=True)
+            if value is not None
+        )
+    faults = tuple(more["faults"]) if "faults" in more else (() if flags & FAULTLESS else None)
+    return Report(
+        names[device],
+        from_micros(received_at),
+        None if measured_at is None else from_micros(measured_at),
+        observations,
+        faults,
+        names[boot] if boot is not None else None,
+        sequence,
+        "drill" if flags & DRILL else "real",
+        bool(flags & RETAINED),
+        None if gateway_at is None else from_micros(gateway_at),
+        bool(flags & ONLINE) if flags & (ONLINE | OFFLINE) else None,
+        tuple(more.get("notes", ())),
+    )
+
+
+_MICROSECOND = timedelta(microseconds=1)
+
+
+def micros(at: datetime) -> int:
+    """Return an instant as microseconds since 1970 (UTC)."""
+    return (at - EPOCH) // _MICROSECOND
+
+
+def from_micros(micros: int) -> datetime:
+    """Return an instant from microseconds since 1970 (UTC)."""
+    return EPOCH + timedelta(microseconds=micros)

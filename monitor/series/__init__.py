@@ -1,0 +1,1 @@
+"""Reading the time series: the embedded journal, InfluxDB, and the follower that mirrors."""

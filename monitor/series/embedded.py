@@ -1,0 +1,322 @@
+"""The journal as people read it: sessions, outcomes, traces. Read only.
+
+Law: a reader never holds up the writer and never changes a byte. Each thread reads through a connection of
+its own, so that many pages may ask at once.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from monitor.core.outcomes import Outcome
+from monitor.core.protocol import Protocol
+from monitor.core.record import Delivery, Entry, SessionRecord, SessionSummary, Trace
+from monitor.core.vitals import METRICS
+from monitor.schema import FILE, METRIC_COLUMNS, from_micros, micros
+from monitor.snapshot import load_protocol
+
+_SUMMARY = (
+    "session_id, bed_id, patient_code, protocol, protocol_digest, mode, started_at, started_by, ended_at, "
+    "ended_by, alarms, high, signed_by, signed_at"
+)
+
+
+class Embedded:
+    """The embedded store of one site. May be asked from any thread."""
+
+    def __init__(self, folder: Path) -> None:
+        """Read the journal in ``folder``; it may not be there yet."""
+        self.path = folder / FILE
+        self._here = threading.local()
+
+    @contextmanager
+    def _reading(self) -> Iterator[sqlite3.Connection]:
+        """Give this thread's connection; one moment of the file for all that is asked inside."""
+        db: sqlite3.Connection | None = getattr(self._here, "db", None)
+        if db is None:
+            db = self._here.db = sqlite3.connect(
+                f"file:{self.path}?mode=ro", uri=True, isolation_level=None, timeout=2.0
+            )
+        db.execute("BEGIN")
+        try:
+            yield db
+        finally:
+            db.execute("ROLLBACK")
+
+    # --- sessions -----------------------------------------------------------------------------------
+
+    def sessions(
+        self,
+        *,
+        patient_code: str = "",
+        bed_id: str = "",
+        protocol: str = "",
+        mode: str = "",
+        from_at: datetime | None = None,
+        to_at: datetime | None = None,
+        had_alarms: bool | None = None,
+        limit: int = 100,
+    ) -> list[SessionSummary]:
+        """Return sessions that match, the newest first."""
+        wanted: list[tuple[str, Any]] = [
+            ("patient_code = ?", patient_code or None),
+            ("bed_id = ?", bed_id or None),
+            ("protocol = ?", protocol or None),
+            ("mode = ?", mode or None),
+            ("started_at >= ?", micros(from_at) if from_at else None),
+            ("started_at < ?", micros(to_at) if to_at else None),
+            ("(alarms > 0) = ?", None if had_alarms is None else int(had_alarms)),
+        ]
+        where, values = _where(wanted)
+        with self._reading() as db:
+            rows = db.execute(
+                f"SELECT {_SUMMARY} FROM session {where} ORDER BY started_at DESC LIMIT ?", (*values, limit)
+            ).fetchall()
+        return [_summary(row) for row in rows]
+
+    def summary(self, session_id: str) -> SessionSummary | None:
+        """Return one session's line, or ``None``."""
+        with self._reading() as db:
+            row = db.execute(f"SELECT {_SUMMARY} FROM session WHERE session_id=?", (session_id,)).fetchone()
+        return _summary(row) if row else None
+
+    def protocol_of(self, session_id: str) -> Protocol:
+        """Return the protocol the session started from.
+
+        Raises:
+            LookupError: there is no such session.
+        """
+        with self._reading() as db:
+            row = db.execute(
+                "SELECT body FROM protocol JOIN session ON digest = protocol_digest WHERE session_id=?",
+                (session_id,),
+            ).fetchone()
+        if row is None:
+            raise LookupError(f"no session {session_id!r}")
+        return load_protocol(row[0])
+
+    def record(self, session_id: str) -> SessionRecord:
+        """Return everything about one session.
+
+        Raises:
+            LookupError: there is no such session.
+        """
+        summary = self.summary(session_id)
+        if summary is None:
+            raise LookupError(f"no session {session_id!r}; `afterwatch sessions` lists them")
+        entries = tuple(self.log(session_id=session_id, limit=1_000_000))
+        end = summary.ended_at or max((entry.outcome.at for entry in entries), default=summary.started_at)
+        traces = tuple(self.traces(summary.bed_id, summary.started_at, end))
+        protocol = self.protocol_of(session_id)
+        return SessionRecord(summary, protocol, entries, traces, tuple(self.deliveries(session_id)))
+
+    # --- outcomes -----------------------------------------------------------------------------------
+
+    def log(
+        self,
+        *,
+        session_id: str = "",
+        bed_id: str = "",
+        names: Sequence[str] = (),
+        from_at: datetime | None = None,
+        to_at: datetime | None = None,
+        after_id: int = 0,
+        limit: int = 5000,
+    ) -> list[Entry]:
+        """Return outcomes that match, oldest first."""
+        wanted: list[tuple[str, Any]] = [
+            ("session_id = ?", session_id or None),
+            ("bed_id = ?", bed_id or None),
+            ("at >= ?", micros(from_at) if from_at else None),
+            ("at < ?", micros(to_at) if to_at else None),
+            ("id > ?", after_id or None),
+        ]
+        where, values = _where(wanted)
+        if names:
+            where += (" AND " if where else "WHERE ") + f"outcome IN ({', '.join('?' * len(names))})"
+            values += list(names)
+        with self._reading() as db:
+            rows = db.execute(f"SELECT id, body FROM outcome {where} ORDER BY id LIMIT ?", (*values, limit))
+            return [Entry(number, _outcome(body)) for number, body in rows]
+
+    def deliveries(self, session_id: str) -> list[Delivery]:
+        """Return what became of the notifications of a session's alarms, oldest first."""
+        with self._reading() as db:
+            rows = db.execute(
+                "SELECT key, alarm_id, target, created_at, state, attempts, result, settled_at "
+                "FROM notification WHERE session_id=? ORDER BY created_at",
+                (session_id,),
+            ).fetchall()
+        return [
+            Delivery(key, alarm, target, from_micros(made), state, attempts, result, _instant(settled))
+            for key, alarm, target, made, state, attempts, result, settled in rows
+        ]
+
+    def quarantine(self, limit: int = 100) -> list[dict[str, Any]]:
+        """Return what could not be decoded, newest first: id, at, topic, payload (text or hex), reason."""
+        with self._reading() as db:
+            rows = db.execute(
+                "SELECT id, at, topic, payload, reason FROM quarantine ORDER BY id DESC LIMIT ?", (limit,)
+            ).fetchall()
+        return [
+            {
+                "id": number,
+                "at": from_micros(at).isoformat(),
+                "topic": topic,
+                "payload": _text(payload),
+                "reason": why,
+            }
+            for number, at, topic, payload, why in rows
+        ]
+
+    # --- readings -----------------------------------------------------------------------------------
+
+    def traces(
+        self,
+        bed_id: str,
+        from_at: datetime,
+        to_at: datetime,
+        *,
+        metrics: Sequence[str] = (),
+        every_s: float = 0.0,
+    ) -> list[Trace]:
+        """Return what was measured on a bed between two instants, one trace for each metric and device.
+
+        Args:
+            bed_id: the bed.
+            from_at: first instant, included.
+            to_at: last instant, included.
+            metrics: names of ``METRICS``; empty means all.
+            every_s: if above 0, each interval of that many seconds keeps its lowest and highest value.
+        """
+        chosen = [name for name in METRIC_COLUMNS if not metrics or name in metrics]
+        found: dict[tuple[str, str], dict[float, tuple[float | None, str]]] = {}
+        with self._reading() as db:
+            for device, at, extra, values in _rows(db, bed_id, micros(from_at), micros(to_at), chosen):
+                if extra is None:
+                    for name, value in zip(chosen, values, strict=True):
+                        if value is not None:
+                            found.setdefault((name, device), {})[at / 1e6] = (value, "")
+                else:
+                    _take_extra(found, device, at / 1e6, extra, chosen)
+        traces = [_trace(name, device, points) for (name, device), points in found.items()]
+        traces.sort(key=lambda trace: (METRIC_COLUMNS.index(trace.metric), trace.device_id))
+        return [thin(trace, every_s) for trace in traces] if every_s > 0 else traces
+
+    def counts(self) -> dict[str, int]:
+        """Return how many rows each table holds."""
+        tables = ("reading", "outcome", "session", "notification", "quarantine")
+        with self._reading() as db:
+            return {table: db.execute(f"SELECT count(*) FROM {table}").fetchone()[0] for table in tables}
+
+
+def _rows(
+    db: sqlite3.Connection, bed_id: str, from_at: int, to_at: int, metrics: Sequence[str]
+) -> Iterator[tuple[str, int, str | None, tuple[float | None, ...]]]:
+    """Yield a bed's rows, device by device, each in order of time."""
+    names = dict(db.execute("SELECT name, id FROM name"))
+    bed = names.get(bed_id)
+    if bed is None:
+        return
+    wide = "".join(f", {name}" for name in metrics)
+    by_number = {number: name for name, number in names.items()}
+    for (device,) in _devices(db):
+        query = (
+            f"SELECT at, extra{wide} FROM reading INDEXED BY reading_of_device "
+            "WHERE device=? AND at BETWEEN ? AND ? AND bed=? ORDER BY at"
+        )
+        for at, extra, *values in db.execute(query, (device, from_at, to_at, bed)):
+            yield by_number[device], at, extra, tuple(values)
+
+
+def _devices(db: sqlite3.Connection) -> list[tuple[int]]:
+    """Return every device that ever reported: one step of the index for each, not one for each reading."""
+    return db.execute(
+        "WITH RECURSIVE d(device) AS (SELECT min(device) FROM reading UNION ALL "
+        "SELECT (SELECT min(device) FROM reading WHERE device > d.device) FROM d WHERE d.device IS NOT NULL) "
+        "SELECT device FROM d WHERE device IS NOT NULL"
+    ).fetchall()
+
+
+def _take_extra(
+    found: dict[tuple[str, str], dict[float, tuple[float | None, str]]],
+    device: str,
+    at: float,
+    extra: str,
+    metrics: Sequence[str],
+) -> None:
+    for one in orjson.loads(extra)["values"]:
+        if one["metric"] not in metrics:
+            continue
+        when = datetime.fromisoformat(one["measured_at"]).timestamp() if one["measured_at"] else at
+        mark = one["reason"] or ("" if one["validity"] == "valid" else one["validity"])
+        found.setdefault((one["metric"], device), {})[when] = (one["value"], mark)
+
+
+def _trace(metric: str, device_id: str, points: dict[float, tuple[float | None, str]]) -> Trace:
+    order = sorted(points)
+    marks = {place: points[at][1] for place, at in enumerate(order) if points[at][1]}
+    return Trace(metric, device_id, order, [points[at][0] for at in order], marks)
+
+
+def thin(trace: Trace, every_s: float) -> Trace:
+    """Keep of each interval its lowest and highest value and every "no value"; cuff values all stay."""
+    if METRICS[trace.metric].aperiodic or len(trace.at) < 3:
+        return trace
+    kept: set[int] = set()
+    low = high = -1
+    slot = None
+    for place, (at, value) in enumerate(zip(trace.at, trace.values, strict=True)):
+        if int(at // every_s) != slot:
+            kept |= {low, high}
+            slot, low, high = int(at // every_s), -1, -1
+        if value is None:
+            kept.add(place)
+            continue
+        if low < 0 or value < (trace.values[low] or 0):
+            low = place
+        if high < 0 or value > (trace.values[high] or 0):
+            high = place
+    order = sorted((kept | {low, high}) - {-1})
+    marks = {new: trace.marks[old] for new, old in enumerate(order) if old in trace.marks}
+    return Trace(
+        trace.metric, trace.device_id, [trace.at[i] for i in order], [trace.values[i] for i in order], marks
+    )
+
+
+def _where(wanted: list[tuple[str, Any]]) -> tuple[str, list[Any]]:
+    kept = [(clause, value) for clause, value in wanted if value is not None]
+    clause = " AND ".join(clause for clause, _ in kept)
+    return (f"WHERE {clause}" if clause else ""), [value for _, value in kept]
+
+
+def _summary(row: tuple[Any, ...]) -> SessionSummary:
+    line = dict(zip(_SUMMARY.split(", "), row, strict=True))
+    for key in ("started_at", "ended_at", "signed_at"):
+        line[key] = _instant(line[key])
+    return SessionSummary(**line)
+
+
+def _outcome(body: str) -> Outcome:
+    fields = orjson.loads(body)
+    fields["at"] = datetime.fromisoformat(fields["at"])
+    return Outcome(**fields)
+
+
+def _instant(at: int | None) -> datetime | None:
+    return None if at is None else from_micros(at)
+
+
+def _text(payload: bytes) -> str:
+    try:
+        return payload.decode()
+    except UnicodeDecodeError:
+        return payload.hex()

@@ -1,0 +1,127 @@
+"""One site, whole: journal, loop, link, messages, pages. What ``afterwatch run`` and the demo start.
+
+Law: what is started here is stopped here, in an order in which nothing that happened is lost (AL-52).
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import signal
+import threading
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from monitor import __version__, notify, records, web
+from monitor.app import STATION, Monitor
+from monitor.clock import SystemClock
+from monitor.config import Configuration
+from monitor.core import inputs as given
+from monitor.journal import Due
+from monitor.messenger import Messenger
+from monitor.series.embedded import Embedded
+
+log = logging.getLogger("afterwatch")
+ANSWER_KEY = "answer.key"
+FLUSH_S = 4.0
+
+
+class Site:
+    """Everything of one site, from start to stop."""
+
+    def __init__(self, configuration: Configuration) -> None:
+        """Open the journal and bring every bed back; nothing is heard or served yet.
+
+        Raises:
+            JournalError: the journal cannot be used.
+        """
+        self.configuration = configuration
+        self.clock = SystemClock()
+        self.monitor = Monitor(configuration, self.clock, secrets.token_hex(4), version=__version__)
+        self.archive = Embedded(configuration.store)
+        self.users = web.Users(configuration.store / "users.json")
+        self._answers = self._make_answers()
+        self.messenger = Messenger(
+            configuration,
+            self.clock,
+            self.monitor.settle,
+            self.monitor.send_also,
+            self._answers.link if configuration.clinic.web.public_url else None,
+        )
+        self.monitor.messenger = self.messenger
+        self.application = web.build(
+            self.monitor, self.archive, configuration, self.users, exports=self._exports(), **self._doings()
+        )
+        self.monitor.on_change = self.application.hub.changed
+        settings = configuration.clinic.web
+        self.server = web.Server(self.application, settings.host, settings.port)
+        self._ended = threading.Event()
+
+    def start(self) -> None:
+        """Begin to listen and to serve. Raises OSError when the web port cannot be had."""
+        self.monitor.start()
+        ladder = self.configuration.clinic.notify.ladder()
+        for bed_id in self.monitor.beds():
+            self.monitor.submit(bed_id, given.SetLadder(ladder))
+        self.messenger.submit(self.monitor.left_due)
+        self.server.start()
+
+    def stop(self) -> bool:
+        """Tell those who rely on us, then end; return whether everything became durable."""
+        running = [bed.bed_id for bed in self.monitor.beds().values() if bed.session is not None]
+        if running:
+            text = f"the monitor is being stopped while {', '.join(running)} in session"
+            self.monitor.submit(STATION, given.ReportCondition("stopping", "high", text)).result(5.0)
+            self.messenger.flush(FLUSH_S)
+            self.monitor.submit(STATION, given.ClearCondition("stopping")).result(5.0)
+        self.server.stop()
+        return self.monitor.stop()
+
+    def run_until_told(self) -> None:
+        """Sleep until SIGTERM or SIGINT."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: self._ended.set())
+        self._ended.wait()
+
+    # --- what the pages may ask for ---------------------------------------------------------------------
+
+    def _make_answers(self) -> notify.Answers:
+        people = [one.id for one in self.configuration.clinic.notify.people]
+        targets = [one.id for one in self.configuration.clinic.notify.targets]
+        key = _secret(self.configuration.store / ANSWER_KEY)
+        return notify.Answers(key, self.configuration.clinic.web.public_url, [*people, *targets])
+
+    def _exports(self) -> Mapping[str, Any]:
+        site = self.configuration.clinic.site
+
+        def maker(row: Any) -> Any:
+            return lambda session_id: row.render(
+                self.archive.record(session_id), site=site.name, zone=site.zone
+            )
+
+        return {name: (row.media_type, maker(row)) for name, row in records.EXPORTS.items()}
+
+    def _doings(self) -> Mapping[str, Any]:
+        return {"test_routes": self._test_routes}
+
+    def _test_routes(self) -> Sequence[Mapping[str, Any]]:
+        return [one._asdict() for one in notify.try_targets(self.configuration.clinic.notify.targets)]
+
+
+def _secret(file: Path) -> bytes:
+    """Return a secret that stays the same over restarts, readable by us alone."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    if not file.exists():
+        file.touch(mode=0o600)
+        file.write_bytes(secrets.token_bytes(32))
+    return file.read_bytes()
+
+
+def new_session_id(now: datetime) -> str:
+    """Return a session id that sorts by time."""
+    return f"{now.astimezone(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(3)}"
+
+
+__all__ = ["Due", "Site", "new_session_id"]

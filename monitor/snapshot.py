@@ -1,0 +1,58 @@
+"""A bed as bytes, and back: what the journal keeps so that a restart changes nothing.
+
+Law: ``load(dump(bed)) == bed`` for every bed there can be (a property test holds it). The protocol is not
+repeated in every snapshot: it is named by its digest and kept once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+from pydantic import TypeAdapter
+
+from monitor.core.protocol import Protocol
+from monitor.core.turn import Bed
+
+_BED = TypeAdapter(Bed)
+_PROTOCOL = TypeAdapter(Protocol)
+_APART = {"session": {"protocol", "plan"}}
+
+
+def dump(bed: Bed) -> bytes:
+    """Return a bed as JSON bytes; its session names the protocol by digest."""
+    plain = _BED.dump_python(bed, mode="json", exclude=_APART)
+    if bed.session is not None:
+        plain["session"]["protocol"] = bed.session.protocol.digest
+    return orjson.dumps(plain)
+
+
+def load(stored: bytes, protocols: Mapping[str, Protocol]) -> Bed:
+    """Return the bed that ``dump`` stored.
+
+    Args:
+        stored: what ``dump`` returned.
+        protocols: by digest; the one the session started from must be among them.
+
+    Raises:
+        LookupError: the session's protocol is not among them.
+        ValueError: the bytes are no bed.
+    """
+    plain: dict[str, Any] = orjson.loads(stored)
+    if plain.get("session"):
+        digest = plain["session"]["protocol"]
+        if digest not in protocols:
+            raise LookupError(f"{plain.get('bed_id')}: no protocol with digest {digest}")
+        plain["session"]["protocol"] = protocols[digest]
+    return _BED.validate_python(plain)
+
+
+def dump_protocol(protocol: Protocol) -> bytes:
+    """Return a protocol as JSON bytes."""
+    return _PROTOCOL.dump_json(protocol)
+
+
+def load_protocol(stored: bytes) -> Protocol:
+    """Return the protocol that ``dump_protocol`` stored. Raises ValueError when the bytes are none."""
+    return _PROTOCOL.validate_json(stored)

@@ -1,0 +1,170 @@
+"""One session as a chart and a table: traces, limits over time, marks.
+
+Law: a record is read, never computed anew. The limits over time are those that the core's
+own function gives for what is in the log (phases, baseline, changes). A gap stays a gap.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from monitor.core.outcomes import Outcome
+from monitor.core.protocol import Protocol
+from monitor.core.record import Entry, SessionSummary, Trace
+from monitor.core.session import LimitChange, Point, Session
+from monitor.web.desk import Archive
+from monitor.web.wall import limits_of, ms
+
+THIN_ABOVE_S = 6 * 3600.0  # a longer session is thinned; extremes are kept (SessionRecord's Trace)
+CHARTED = (
+    "spo2",
+    "heart_rate",
+    "pulse_rate",
+    "nibp_systolic",
+    "nibp_diastolic",
+    "nibp_mean",
+    "nibp_pulse_rate",
+    "respiration_rate",
+    "etco2",
+    "temperature",
+)
+
+# Outcome -> the key of its detail that says when it was true, for what a person records afterwards.
+OWN_TIME = {
+    "DoseRecorded": "given_at",
+    "DoseWithdrawn": "given_at",
+    "ManualRecorded": "read_at",
+    "ScoreRecorded": "scored_at",
+    "NoteRecorded": "noted_at",
+}
+MARKED = frozenset(
+    {
+        *OWN_TIME,
+        "SessionStarted",
+        "SessionEnded",
+        "PhaseChanged",
+        "AlarmRaised",
+        "AlarmEscalated",
+        "AlarmEnded",
+        "AlarmAcknowledged",
+        "AudioPaused",
+        "LimitChanged",
+        "LimitAnnotated",
+        "HoldPrompted",
+        "CheckpointMet",
+        "CheckpointMissed",
+        "ReadyForDischarge",
+        "ReadinessConfirmed",
+        "BacklogSummarised",
+    }
+)
+
+
+def gather(archive: Archive, summary: SessionSummary, now: datetime) -> dict[str, Any]:
+    """Return everything a session page draws, as JSON values."""
+    ended = summary.ended_at or now
+    long = (ended - summary.started_at).total_seconds() > THIN_ABOVE_S
+    entries = archive.log(session_id=summary.session_id)
+    traces = archive.traces(
+        summary.bed_id,
+        summary.started_at,
+        ended + timedelta(seconds=1),
+        metrics=CHARTED,
+        every_s=5.0 if long else 0.0,
+    )
+    protocol = archive.protocol_of(summary.session_id)
+    return {
+        "from": ms(summary.started_at),
+        "to": ms(ended),
+        "live": summary.ended_at is None,
+        "traces": [_trace(one) for one in traces],
+        "bands": list(bands(protocol, summary, [entry.outcome for entry in entries])),
+        "marks": [_mark(entry) for entry in entries if entry.outcome.outcome in MARKED],
+        "last_id": entries[-1].id if entries else 0,
+    }
+
+
+def _trace(trace: Trace) -> dict[str, Any]:
+    return {
+        "metric": trace.metric,
+        "device": trace.device_id,
+        "at": trace.at,
+        "values": trace.values,
+        "marks": {str(place): reason for place, reason in trace.marks.items()},
+    }
+
+
+def _mark(entry: Entry) -> dict[str, Any]:
+    outcome = entry.outcome
+    return {
+        "id": entry.id,
+        "at": ms(_when(outcome)),
+        "what": outcome.outcome,
+        "alarm": outcome.alarm_id,
+        "rule": outcome.rule,
+        "kind": outcome.kind,
+        "priority": outcome.priority,
+        "metric": outcome.metric,
+        "value": outcome.value,
+        "reason": outcome.reason,
+        "by": outcome.by,
+        "detail": {key: value for key, value in outcome.detail.items() if key != "signal"},
+    }
+
+
+def _when(outcome: Outcome) -> datetime:
+    said = outcome.detail.get(OWN_TIME.get(outcome.outcome, ""))
+    return datetime.fromisoformat(said) if isinstance(said, str) else outcome.at
+
+
+def bands(
+    protocol: Protocol, summary: SessionSummary, outcomes: Sequence[Outcome]
+) -> Iterator[dict[str, Any]]:
+    """Yield each metric's limits over time: from, to (milliseconds; ``None``: still), and the limits."""
+    session = Session(
+        summary.session_id,
+        summary.patient_code,
+        protocol,
+        summary.mode,
+        summary.started_at,
+        summary.started_by,
+        phase_at=summary.started_at,
+    )
+    since = {metric: (summary.started_at, limits_of(session, metric)) for metric in CHARTED}
+    for outcome in outcomes:
+        changed = _followed(session, outcome)
+        if changed is None:
+            continue
+        session = changed
+        for metric in CHARTED:
+            began, before = since[metric]
+            after = limits_of(session, metric)
+            if after != before:
+                yield from _band(metric, began, outcome.at, before)
+                since[metric] = (outcome.at, after)
+    for metric, (began, limits) in since.items():
+        yield from _band(metric, began, summary.ended_at, limits)
+
+
+def _band(
+    metric: str, began: datetime, ended: datetime | None, limits: list[dict[str, Any]]
+) -> Iterator[dict[str, Any]]:
+    if limits:
+        yield {"metric": metric, "from": ms(began), "to": ms(ended), "limits": limits}
+
+
+def _followed(session: Session, outcome: Outcome) -> Session | None:
+    """Return the session after an outcome that moves limits, or ``None``."""
+    if outcome.outcome == "PhaseChanged":
+        return replace(session, phase=outcome.detail["phase"], phase_at=outcome.at)
+    if outcome.outcome == "BaselineEstablished" and outcome.value is not None:
+        points = (Point(outcome.at, outcome.value),) * session.protocol.baseline.readings
+        return replace(session, baseline={**session.baseline, outcome.metric: points})
+    if outcome.outcome == "LimitChanged":
+        on = bool(outcome.detail.get("on", True))
+        change = LimitChange(outcome.value, on, outcome.by, outcome.at, outcome.reason)
+        return replace(session, changes={**session.changes, outcome.rule: change})
+    return None

@@ -1,0 +1,200 @@
+"""The record: list and search of sessions, one session's chart and log, downloads, signature, dispositions.
+
+Law: a patient's record is read by name and every look is written down (45 CFR 164.312(b)); without the right
+it takes an emergency with a reason. Nothing here changes what was recorded.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import asdict
+from datetime import UTC, datetime
+from statistics import median
+from typing import Annotated, Any, Literal
+
+import orjson
+from fastapi import APIRouter, HTTPException, Query, Request, Response
+
+from monitor.core.outcomes import Outcome, as_json
+from monitor.core.record import SessionSummary
+from monitor.web import chart, forms
+from monitor.web.house import House
+from monitor.web.seats import Seat
+
+ISA_SPLIT = {"high": 5, "medium": 15, "low": 80}  # AL-56, ISA-18.2 via ALARMS §1.5
+
+
+def routes(house: House) -> APIRouter:
+    """Return the routes of records."""
+    router = APIRouter(tags=["records"])
+    router.include_router(_reading(house))
+    router.include_router(_signing(house))
+    return router
+
+
+def allowed(house: House, request: Request, session_id: str) -> tuple[Seat, SessionSummary]:
+    """Return who asks and the session, if they may read it: a drill's record is open to its operator."""
+    seat = house.seat(request)
+    summary = house.archive.summary(session_id)
+    if summary is None:
+        if not seat.may("record"):
+            house.refuse(seat, "record", request.url.path)
+        raise HTTPException(404, "no such session")
+    if not seat.may("record") and not (summary.mode == "drill" and seat.may("drill")):
+        house.refuse(seat, "record", request.url.path)
+    return seat, summary
+
+
+def _reading(house: House) -> APIRouter:
+    router = APIRouter()
+
+    @router.get("/sessions", summary="Sessions that match, the newest first")
+    def sessions(
+        request: Request,
+        code: Annotated[str, Query(max_length=40)] = "",
+        bed: Annotated[str, Query(max_length=63)] = "",
+        protocol: Annotated[str, Query(max_length=80)] = "",
+        mode: Literal["", "real", "drill"] = "",
+        from_at: datetime | None = None,
+        to_at: datetime | None = None,
+        had_alarms: bool | None = None,
+        limit: Annotated[int, Query(ge=1, le=500)] = 100,
+    ) -> dict[str, Any]:
+        seat = house.seat(request)
+        if not seat.may("record") and not seat.may("drill"):
+            house.refuse(seat, "record", request.url.path)
+        found = house.archive.sessions(
+            patient_code=code,
+            bed_id=bed,
+            protocol=protocol,
+            mode=mode if seat.may("record") else "drill",
+            from_at=_aware(from_at),
+            to_at=_aware(to_at),
+            had_alarms=had_alarms,
+            limit=limit,
+        )
+        return {"sessions": [show(one) for one in found]}
+
+    @router.get("/sessions/{session_id}", summary="One session in a line")
+    def session(session_id: str, request: Request) -> dict[str, Any]:
+        return show(allowed(house, request, session_id)[1])
+
+    @router.get("/sessions/{session_id}/chart", summary="Traces, limits over time and marks")
+    def session_chart(session_id: str, request: Request) -> Response:
+        seat, summary = allowed(house, request, session_id)
+        house.ledger.write(seat.name, "read", f"chart of {session_id}")
+        found = chart.gather(house.archive, summary, house.desk.now())
+        return Response(orjson.dumps(found, default=str), media_type="application/json")
+
+    @router.get("/sessions/{session_id}/log", summary="What happened, oldest first")
+    def log(
+        session_id: str, request: Request, after: int = 0, limit: Annotated[int, Query(ge=1, le=5000)] = 1000
+    ) -> dict[str, Any]:
+        allowed(house, request, session_id)
+        entries = house.archive.log(session_id=session_id, after_id=after, limit=limit)
+        return {"entries": [{"id": entry.id, **as_json(entry.outcome)} for entry in entries]}
+
+    @router.get("/sessions/{session_id}/deliveries", summary="What became of its notifications")
+    def deliveries(session_id: str, request: Request) -> dict[str, Any]:
+        allowed(house, request, session_id)
+        return {"deliveries": [one._asdict() for one in house.archive.deliveries(session_id)]}
+
+    @router.get("/sessions/{session_id}/exports/{kind}", summary="The record as a file")
+    def export(session_id: str, kind: str, request: Request) -> Response:
+        seat, summary = allowed(house, request, session_id)
+        found = house.options.exports.get(kind)
+        if found is None:
+            known = ", ".join(house.options.exports) or "none"
+            raise HTTPException(404, f"no export {kind!r}; there are: {known}")
+        media_type, make = found
+        house.ledger.write(seat.name, "export", f"{kind} of {session_id}")
+        content = make(session_id)
+        name = f"afterwatch-{'DRILL-' if summary.mode == 'drill' else ''}{session_id}.{kind}"
+        return Response(
+            content, media_type=media_type, headers={"Content-Disposition": f'attachment; filename="{name}"'}
+        )
+
+    @router.get("/kpis", summary="How the alarms were: split by priority, times to acknowledge, dispositions")
+    def kpis(
+        request: Request, from_at: datetime | None = None, to_at: datetime | None = None
+    ) -> dict[str, Any]:
+        house.reader(request, "record")
+        names = ("AlarmRaised", "AlarmAcknowledged", "AlarmEnded")
+        entries = house.archive.log(names=names, from_at=_aware(from_at), to_at=_aware(to_at))
+        return indicators(entry.outcome for entry in entries)
+
+    return router
+
+
+def _signing(house: House) -> APIRouter:
+    router = APIRouter()
+
+    @router.post("/sessions/{session_id}/sign", summary="A clinician signs the record")
+    def sign(session_id: str, request: Request, response: Response) -> dict[str, Any]:
+        seat = house.writer(request, "sign")
+        _, summary = allowed(house, request, session_id)
+        if house.options.sign is None:
+            raise HTTPException(501, "signing is not set up")
+        if summary.ended_at is None:
+            raise HTTPException(409, "the session still runs; end it first")
+        if summary.signed_by:
+            raise HTTPException(409, f"{summary.signed_by} has signed it already")
+        house.options.sign(session_id, seat.name)
+        house.ledger.write(seat.name, "sign", session_id)
+        house.seated(response, house.doors.touch(seat), request)
+        return {"signed_by": seat.name}
+
+    @router.post("/sessions/{session_id}/alarms/{alarm_id}/disposition", summary="What the alarm was (AF-13)")
+    def dispose(
+        session_id: str, alarm_id: str, body: forms.Disposition, request: Request, response: Response
+    ) -> dict[str, Any]:
+        seat = house.writer(request, "care")
+        allowed(house, request, session_id)
+        if house.options.dispose is None:
+            raise HTTPException(501, "dispositions are not set up")
+        house.options.dispose(alarm_id, body.code, seat.name)
+        house.seated(response, house.doors.touch(seat), request)
+        return {"code": body.code}
+
+    return router
+
+
+def show(summary: SessionSummary) -> dict[str, Any]:
+    """Return a session's line in JSON values."""
+    return {
+        key: value.isoformat() if isinstance(value, datetime) else value
+        for key, value in asdict(summary).items()
+    }
+
+
+def indicators(outcomes: Iterable[Outcome]) -> dict[str, Any]:
+    """Return counts by priority and kind, and the median time to acknowledge, in seconds (AL-56)."""
+    raised: dict[str, Outcome] = {}
+    answered: dict[str, float] = {}
+    for one in outcomes:
+        if one.outcome == "AlarmRaised":
+            raised[one.alarm_id] = one
+        elif one.outcome == "AlarmAcknowledged" and one.alarm_id in raised:
+            answered.setdefault(one.alarm_id, (one.at - raised[one.alarm_id].at).total_seconds())
+    by: Counter[str] = Counter(one.priority for one in raised.values())
+    times = sorted(answered.values())
+    return {
+        "alarms": len(raised),
+        "by_priority": {name: by.get(name, 0) for name in ("high", "medium", "low")},
+        "share": {
+            name: round(100 * by.get(name, 0) / len(raised), 1) if raised else 0.0 for name in ISA_SPLIT
+        },
+        "target_share": ISA_SPLIT,
+        "by_kind": dict(Counter(one.kind for one in raised.values())),
+        "by_rule": dict(Counter(one.rule for one in raised.values()).most_common(12)),
+        "acknowledged": len(answered),
+        "acknowledge_median_s": median(times) if times else None,
+        "acknowledge_worst_s": times[-1] if times else None,
+    }
+
+
+def _aware(at: datetime | None) -> datetime | None:
+    if at is None:
+        return None
+    return at.replace(tzinfo=UTC) if at.tzinfo is None else at

@@ -1,0 +1,244 @@
+// One bed's tile. Its layout is fixed: whatever happens, no element moves; only text, colour and shape change.
+
+import { el, icon, mark, say } from "./dom.js";
+import { doing, post } from "./api.js";
+import { acknowledge, colour, flashing, mayCare, needsPerson, shape, word } from "./alarms.js";
+import { isLost, serverNow } from "./live.js";
+import { PHASES, age, bounds, number, signalWords, span, unit } from "./words.js";
+
+const LINE_MS = 600_000;
+
+/** Whether a number may still stand: it has a value and is not older than the server allows. */
+export function standing(one, now) {
+  return Boolean(one) && one.value !== null && one.value !== undefined && !isLost() && !(one.stale && now >= one.stale);
+}
+
+/** Why there is no number, in a few words. */
+export function whyNot(one, now) {
+  if (isLost()) return "connection lost";
+  if (!one) return "not measured";
+  if (one.value === null || one.value === undefined) return one.why || "no value";
+  return `old: ${age((now - one.at) / 1000)}`;
+}
+
+function numeric(label, name) {
+  const parts = {
+    name,
+    label: el("span", { class: "name" }, label),
+    value: el("output", { class: "value", "aria-label": label }, "--"),
+    limits: el("span", { class: "limits" }),
+    note: el("span", { class: "note" }),
+    off: el("span", { class: "off", hidden: true }, icon("bell-off", "a limit is off")),
+  };
+  parts.node = el("div", { class: `numeric ${name}` }, el("div", { class: "above" }, parts.label, parts.limits, parts.off), parts.value, parts.note);
+  return parts;
+}
+
+function fill(parts, one, now, text) {
+  const stands = standing(one, now);
+  say(parts.value, stands ? text ?? number(one.value, one.decimals) : "--");
+  mark(parts.node, "data-priority", (stands && one.priority) || null);
+  mark(parts.node, "data-quality", stands && one.quality !== "valid" ? one.quality : null);
+  const ageS = stands ? (now - one.at) / 1000 : 0;
+  const doubt = stands && one.quality === "questionable" ? "? " : "";
+  say(parts.note, stands ? `${doubt}${unit(one.unit)} · ${age(ageS)}` : whyNot(one, now));
+  const words = one ? bounds(one.low, one.high) : "";
+  say(parts.limits, words);
+  parts.off.hidden = !one?.off?.length;
+}
+
+export class Tile {
+  constructor(id, label) {
+    this.id = id;
+    this.points = [];
+    this.spo2 = numeric("SpO₂", "spo2");
+    this.pulse = numeric("PR", "pulse");
+    this.pressure = numeric("BP", "pressure");
+    this.title = el("a", { class: "title" }, label);
+    this.code = el("span", { class: "code" });
+    this.drill = el("span", { class: "drill", hidden: true }, "DRILL");
+    this.phase = el("span", { class: "phase" });
+    this.task = el("span", { class: "task" });
+    this.ready = el("span", { class: "ready" });
+    this.bell = el("button", { type: "button", class: "bell", onclick: () => this.pauseOrResume() }, icon("bell"), el("span"));
+    this.line = el("canvas", { class: "line", "aria-hidden": "true" });
+    this.shape = el("span", { class: "shape" });
+    this.word = el("strong", { class: "word" });
+    this.text = el("span", { class: "text" });
+    this.more = el("span", { class: "more" });
+    this.ack = el("button", { type: "button", class: "ack", onclick: () => this.top && acknowledge(this.bed, this.top, this.ack) }, "Ack");
+    this.start = el("a", { class: "button start", href: `/beds/${id}/start` }, "Start a session");
+    this.node = el(
+      "article",
+      { class: "tile", "data-bed": id, "aria-label": label },
+      el("header", {}, this.title, this.drill, this.code, this.bell),
+      this.spo2.node,
+      this.pulse.node,
+      this.pressure.node,
+      el("div", { class: "course" }, this.line, this.ready),
+      el("div", { class: "plan" }, this.phase, this.task),
+      el("div", { class: "alarm-row" }, this.shape, el("span", { class: "what" }, this.word, this.text), this.more, this.ack),
+      this.start,
+    );
+  }
+
+  draw(bed, frame) {
+    this.bed = bed;
+    const now = serverNow();
+    this.numbers(bed, now);
+    this.head(bed, frame, now);
+    this.plan(bed, now);
+    this.alarm(bed, now);
+    this.remember(bed, now);
+  }
+
+  numbers(bed, now) {
+    const numbers = bed.numbers;
+    fill(this.spo2, numbers.spo2, now);
+    const heart = standing(numbers.heart_rate, now) || !numbers.pulse_rate ? numbers.heart_rate : null;
+    say(this.pulse.label, heart ? "HR" : "PR");
+    fill(this.pulse, heart || numbers.pulse_rate, now);
+    const { nibp_systolic: systolic, nibp_diastolic: diastolic } = numbers;
+    const worst = [systolic, diastolic].find((one) => one?.priority === "high") || [systolic, diastolic].find((one) => one?.priority);
+    const text = `${number(systolic?.value)}/${standing(diastolic, now) ? number(diastolic.value) : "--"}`;
+    fill(this.pressure, systolic && { ...systolic, priority: worst?.priority || "", off: [...(systolic.off || []), ...(diastolic?.off || [])] }, now, text);
+  }
+
+  head(bed, frame, now) {
+    const session = bed.session;
+    say(this.title, frame.labels[bed.id]?.label || bed.id);
+    mark(this.title, "href", session ? `/sessions/${session.id}` : `/beds/${bed.id}/start`);
+    say(this.code, session ? session.code : "free");
+    this.drill.hidden = session?.mode !== "drill";
+    const pause = bed.pause;
+    say(this.bell.lastChild, pause ? span((pause.until - now) / 1000) : "");
+    const crossed = pause ? "bell-off" : "bell";
+    if (this.crossed !== crossed) {
+      this.crossed = crossed;
+      this.bell.firstChild.replaceWith(icon(crossed));
+    }
+    mark(this.bell, "data-paused", Boolean(pause));
+    mark(this.bell, "aria-label", pause ? `Sound of ${this.title.textContent} is paused by ${pause.by}: sound again` : `Pause the sound of ${this.title.textContent} for two minutes`);
+    this.bell.disabled = !mayCare(bed);
+    mark(this.node, "data-free", !session);
+    mark(this.node, "data-drill", session?.mode === "drill");
+    this.start.hidden = Boolean(session) || bed.alarms.length > 0 || bed.fault;
+  }
+
+  plan(bed, now) {
+    const session = bed.session;
+    if (!session) {
+      say(this.phase, bed.fault || "");
+      say(this.task, "");
+      say(this.ready, "");
+      return;
+    }
+    const anchor = session.first_dose || session.started;
+    const since = Math.floor((now - anchor) / 60_000);
+    say(this.phase, `${PHASES[session.phase]} · ${session.first_dose ? `dose +${since} min` : `${since} min`}`);
+    say(this.task, taskWords(session, now));
+    mark(this.task, "data-late", session.next && now > session.next.due);
+    const { met, of } = session.ready;
+    say(this.ready, session.phase === "ready" ? "✓ ready" : session.phase === "observation" ? `${met}/${of} criteria` : "");
+  }
+
+  alarm(bed, now) {
+    const top = bed.alarms.find((one) => !one.covered) || bed.alarms[0] || null;
+    this.top = top;
+    mark(this.node, "data-colour", top ? colour(top) : null);
+    mark(this.node, "data-flash", top ? flashing(top) : null);
+    mark(this.node, "data-signal", top ? top.signal : null);
+    const wanted = top ? shape(top) : "";
+    if (this.shaped !== wanted) {
+      this.shaped = wanted;
+      this.shape.replaceChildren(...(wanted ? [icon(wanted)] : []));
+    }
+    say(this.word, top ? word(top) : "");
+    say(this.text, top ? [top.text, signalWords(top, now)].filter(Boolean).join(" · ") : "");
+    say(this.more, bed.alarms.length > 1 ? `+${bed.alarms.length - 1}` : "");
+    this.ack.hidden = !top || !mayCare(bed) || !needsPerson(top);
+    say(this.ack, top?.signal === "latched" ? "Seen" : "Ack");
+    if (top) mark(this.ack, "aria-label", `${this.ack.textContent === "Ack" ? "Acknowledge" : "Seen"}: ${this.title.textContent}, ${top.text}`);
+  }
+
+  async pauseOrResume() {
+    if (!this.bed) return;
+    if (this.bed.pause) await doing(this.bell, () => post(`/beds/${this.id}/audio/resume`, {}));
+    else await doing(this.bell, () => post(`/beds/${this.id}/audio/pause`, {}));
+  }
+
+  // --- the last ten minutes -------------------------------------------------------------------------------
+
+  recall(lines) {
+    const line = lines.spo2 || [[], []];
+    const old = line[0].map((at, n) => [at, line[1][n]]);
+    const first = this.points[0]?.[0] ?? Infinity;
+    this.points = [...old.filter((point) => point[0] < first), ...this.points];
+    this.paint(serverNow());
+  }
+
+  remember(bed, now) {
+    const one = bed.numbers.spo2;
+    const last = this.points[this.points.length - 1];
+    if (one && one.at && (!last || one.at > last[0])) this.points.push([one.at, standing(one, now) ? one.value : null]);
+    while (this.points.length && this.points[0][0] < now - LINE_MS) this.points.shift();
+    if (bed.session?.id !== this.session) {
+      if (this.session !== undefined) this.points = [];
+      this.session = bed.session?.id ?? null;
+    }
+    this.paint(now);
+  }
+
+  paint(now) {
+    const canvas = this.line;
+    const ratio = devicePixelRatio || 1;
+    const width = Math.round(this.width * ratio);
+    const height = Math.round(this.height * ratio);
+    if (!width || !height) return;
+    if (canvas.width !== width || canvas.height !== height) {
+      canvas.width = width;
+      canvas.height = height;
+    }
+    const pen = canvas.getContext("2d");
+    pen.clearRect(0, 0, width, height);
+    pen.strokeStyle = pen.fillStyle = this.ink;
+    pen.lineWidth = 1.5 * ratio;
+    pen.beginPath();
+    let before = 0;
+    for (const [at, value] of this.points) {
+      if (value === null) {
+        before = 0;
+        continue;
+      }
+      const x = ((at - now + LINE_MS) / LINE_MS) * width;
+      const y = ((100 - Math.max(75, Math.min(100, value))) / 25) * (height - 3 * ratio) + 1.5 * ratio;
+      if (before && at - before < 20_000) pen.lineTo(x, y);
+      else pen.moveTo(x, y);
+      before = at;
+    }
+    pen.stroke();
+  }
+
+  /** Measure once per layout, not once per second. */
+  measure() {
+    this.width = this.line.clientWidth;
+    this.height = this.line.clientHeight;
+    this.ink = getComputedStyle(this.line).color;
+  }
+}
+
+/** What is to be done next at a bed, with its countdown. */
+export function taskWords(session, now) {
+  if (session.held.length) return "HOLD: above the line, measure again";
+  const next = session.next;
+  if (next) {
+    const left = (next.due - now) / 1000;
+    if (left > 0) return `${next.label} in ${span(left)}`;
+    return `${next.label} DUE, ${span((next.until - now) / 1000)} left`;
+  }
+  if (session.cuff_due) {
+    const left = (session.cuff_due - now) / 1000;
+    return left > 0 ? `BP in ${span(left)}` : `BP due ${span(-left)} ago`;
+  }
+  return "";
+}

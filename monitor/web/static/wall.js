@@ -1,0 +1,155 @@
+// The wall: tiles in room order, alarms with the high ones first, and the sound.
+
+import { $, mark, say } from "./dom.js";
+import { get, me } from "./api.js";
+import { AlarmList, Announcer, RANK, everyAlarm, signals } from "./alarms.js";
+import { current, leaseNow, onFrame, proveSound } from "./live.js";
+import { Sound } from "./sound.js";
+import { Tile } from "./tile.js";
+import { strip } from "./page.js";
+
+const tiles = new Map();
+const box = $("#tiles");
+const list = new AlarmList($("#alarms"));
+const announcer = new Announcer($("#said"));
+const order = $("#order");
+
+// --- tiles ----------------------------------------------------------------------------------------------
+
+function draw(frame) {
+  const begun = performance.now();
+  for (const bed of frame.beds) {
+    let tile = tiles.get(bed.id);
+    if (!tile) {
+      tile = new Tile(bed.id, frame.labels[bed.id]?.label || bed.id);
+      tiles.set(bed.id, tile);
+      box.append(tile.node);
+      recall(tile);
+      laid = false;
+    }
+    tile.draw(bed, frame);
+  }
+  arrange(frame);
+  list.draw(frame);
+  const count = everyAlarm(frame).filter(({ alarm }) => !alarm.covered).length;
+  say($("#count"), count ? String(count) : "");
+  sounds(frame);
+  window.wallDrawMs = performance.now() - begun;
+}
+
+async function recall(tile) {
+  try {
+    tile.recall((await get(`/beds/${tile.id}/trend`)).lines);
+  } catch {
+    /* the line begins now */
+  }
+}
+
+function arrange(frame) {
+  const urgent = order.value === "urgency";
+  const worst = (bed) => Math.max(0, ...bed.alarms.map((one) => RANK[one.priority] * 2 + signals(one)));
+  const sorted = urgent ? [...frame.beds].sort((a, b) => worst(b) - worst(a)) : frame.beds;
+  sorted.forEach((bed, place) => {
+    const node = tiles.get(bed.id).node;
+    if (node.style.order !== String(place)) node.style.order = String(place);
+  });
+  if (!laid) lay();
+}
+
+// Columns and rows fill the screen: the tile whose shape is nearest to 3:2 wins.
+let laid = false;
+function lay() {
+  const width = box.clientWidth;
+  const height = box.clientHeight;
+  const count = tiles.size;
+  if (!count || !width) return;
+  laid = true;
+  const narrow = matchMedia("(max-width: 700px)").matches;
+  let best = { columns: 1, fit: -Infinity };
+  for (let columns = 1; columns <= count; columns += 1) {
+    const rows = Math.ceil(count / columns);
+    const scale = Math.min(width / columns / 1.45, height / rows);
+    if (scale > best.fit) best = { columns, rows, fit: scale };
+  }
+  const small = narrow || best.fit < 150;
+  const columns = narrow ? 1 : small ? Math.max(1, Math.floor(width / 230)) : best.columns;
+  box.style.setProperty("--columns", columns);
+  box.classList.toggle("scrolls", small);
+  requestAnimationFrame(() => {
+    for (const tile of tiles.values()) tile.measure();
+  });
+}
+new ResizeObserver(() => {
+  laid = false;
+  lay();
+}).observe(box);
+document.addEventListener("theme", () => {
+  for (const tile of tiles.values()) tile.measure();
+});
+
+order.value = localStorage.getItem("order") || "room";
+order.addEventListener("change", () => {
+  localStorage.setItem("order", order.value);
+  if (current()) draw(current());
+});
+
+// --- sound ----------------------------------------------------------------------------------------------
+
+const sound = new Sound();
+const button = $("#sound");
+proveSound(() => sound.running());
+window.afterwatchSound = sound;
+
+function sounds(frame) {
+  const fresh = announcer.draw(frame);
+  const heard = everyAlarm(frame).find(({ alarm }) => signals(alarm));
+  sound.frame(heard ? heard.alarm.priority : "", fresh);
+  drawSound();
+}
+
+function drawSound() {
+  const running = sound.running();
+  mark(button, "aria-pressed", String(running));
+  say($("span", button), running ? "Sound on" : "Sound off");
+  $("use", button).setAttribute("href", running ? "#bell" : "#bell-off");
+  strip("sound", running ? "" : "NO SOUND on this page: alarms are shown, not heard. Press “Sound off” to switch it on.", "soundless");
+}
+
+button.addEventListener("click", async () => {
+  if (sound.running()) {
+    await sound.off();
+    localStorage.removeItem("sound");
+  } else {
+    await sound.unlock();
+    localStorage.setItem("sound", "on");
+  }
+  leaseNow();
+  drawSound();
+});
+
+// A page that was heard before asks again; the browser may want a gesture first, then any touch is one.
+if (localStorage.getItem("sound") === "on") {
+  const again = async () => {
+    if (!sound.running() && (await sound.unlock())) {
+      leaseNow();
+      drawSound();
+    }
+  };
+  again();
+  addEventListener("pointerdown", again, { once: true });
+  addEventListener("keydown", again, { once: true });
+}
+
+// --- keyboard: A acknowledges the first alarm that waits, P pauses the sound of its bed -------------------
+
+addEventListener("keydown", (event) => {
+  if (event.ctrlKey || event.metaKey || event.altKey || /INPUT|SELECT|TEXTAREA/.test(event.target.tagName) || $("dialog[open]")) return;
+  if (event.key.toLowerCase() === "a") $("#alarms .ack:not([hidden])")?.click();
+  if (event.key.toLowerCase() === "p") {
+    const first = current() && everyAlarm(current()).find(({ alarm }) => signals(alarm));
+    if (first) tiles.get(first.bed.id)?.pauseOrResume();
+  }
+});
+
+onFrame(draw);
+export { me };

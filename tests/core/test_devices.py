@@ -1,0 +1,339 @@
+"""Which of a device's readings are live: clocks, counters, backlogs, two devices, two modes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from monitor.core import inputs as given
+from monitor.core.device import DeviceProfile
+from monitor.core.vitals import Report
+from tests.core.scene import OXIMETER, Scene, observations
+
+URGENT = "spo2-low-urgent"
+HOUR = timedelta(hours=1)
+
+
+def skewed_stream(scene: Scene, seconds: int, offset: timedelta, **values: float | None) -> None:
+    """Let the oximeter report once a second with its clock off by ``offset`` (positive: behind)."""
+    values.setdefault("pulse", 72)
+    for _ in range(seconds):
+        scene.now += timedelta(seconds=1)
+        scene.report(measured_at=scene.now - offset, **values)
+
+
+@pytest.mark.parametrize("offset", [HOUR, -HOUR, 19 * 365 * 24 * HOUR, timedelta(seconds=30)])
+def test_al_13_a_clock_that_jumps_loses_and_invents_nothing(offset: timedelta) -> None:
+    """AL-13: the device's clock jumps (DST, NTP, reset): no false alarm but its clock's own, none lost."""
+    scene = Scene().start()
+    scene.stream(30, spo2=97)
+    skewed_stream(scene, 60, offset, spo2=97)
+    assert scene.rules() == {"clock:oximeter-1"}
+    skewed_stream(scene, 8, offset, spo2=84)
+    assert URGENT in scene.rules()
+    scene.stream(60, spo2=97)
+    assert scene.rules() == set(), "the clock agrees again"
+
+
+def test_al_13_the_desaturation_during_the_jump_itself_is_found() -> None:
+    """AL-13: the reading that jumps is the first below the limit: the alarm is at most 6 s later."""
+    scene = Scene().start()
+    scene.stream(30, spo2=97)
+    skewed_stream(scene, 12, HOUR, spo2=84)
+    assert URGENT in scene.rules()
+
+
+def test_al_32_a_skewed_clock_is_a_technical_low() -> None:
+    """AL-32: skew over 5 s is told with its size; readings are placed by arrival."""
+    scene = Scene().start()
+    skewed_stream(scene, 12, timedelta(seconds=-8), spo2=97)
+    alarm = scene.alarm("clock:oximeter-1")
+    assert (alarm.priority, alarm.kind) == ("low", "technical")
+    assert "8 s ahead" in alarm.text
+    assert scene.bed.latest["spo2"].at == scene.now
+    for offset, words in ((timedelta(minutes=30), "30 min behind"), (3 * HOUR, "3.0 h behind")):
+        scene = Scene().start()
+        skewed_stream(scene, 20, offset, spo2=97)
+        assert words in scene.alarm("clock:oximeter-1").text
+
+
+def test_al_32_a_wrong_clock_that_drifts_is_still_believed_live() -> None:
+    """AL-32: an offset that slowly grows is one clock, not a backlog."""
+    scene = Scene().start()
+    for second in range(200):
+        scene.now += timedelta(seconds=1)
+        scene.report(measured_at=scene.now - HOUR - timedelta(seconds=second / 50), spo2=97, pulse=70)
+    assert scene.rules() == {"clock:oximeter-1"}
+    scene.now += timedelta(seconds=1)
+    scene.report(measured_at=scene.now - 3 * HOUR, spo2=97, pulse=70)
+    assert scene.bed.devices["oximeter-1"].offset is None, "another jump: to be proved anew"
+
+
+@pytest.mark.parametrize("trust", [False, True])
+def test_al_32_a_clock_that_is_not_trusted_is_not_used(trust: bool) -> None:
+    """AL-32: trust_clock = false, or the device saying its clock is unset: the time of arrival counts."""
+    scene = Scene()
+    scene.give(given.Associate(replace(OXIMETER, trust_clock=trust)))
+    scene.start()
+    scene.give(given.Associate(replace(OXIMETER, trust_clock=trust)))
+    faults = ("clock_unset",) if trust else None
+    for _ in range(8):
+        scene.now += timedelta(seconds=1)
+        scene.report(measured_at=scene.now - 100 * HOUR, spo2=84, pulse=70, faults=faults)
+    assert URGENT in scene.rules()
+
+
+def test_al_32_late_and_out_of_order_readings_never_alarm() -> None:
+    """AL-32: later than 60 s, or older than what is known: charted, never a 'now' alarm, never a clear."""
+    scene = Scene().start()
+    scene.stream(30, spo2=97)
+    for second in range(20):
+        scene.report(measured_at=scene.now - timedelta(seconds=100 - second), spo2=80)
+        scene.report(measured_at=scene.now - timedelta(seconds=20 - second / 2), spo2=80)
+    assert URGENT not in scene.rules()
+    scene.course([84] * 8)
+    for second in range(30):
+        scene.report(measured_at=scene.now - timedelta(seconds=40 - second), spo2=99)
+    assert URGENT in scene.rules()
+
+
+def test_al_33_a_backlog_is_summarised_once_and_does_not_alarm() -> None:
+    """AL-33: six hours come at once: one summary, no alarm of the past; the live ones are as ever."""
+    scene = Scene().start()
+    scene.stream(10, spo2=97)
+    scene.wait(6 * 3600)
+    resumed = scene.now
+    for minute in range(360):
+        for value in (97, 80):
+            scene.report(
+                measured_at=resumed - timedelta(minutes=362 - minute, seconds=-value / 4), spo2=value
+            )
+    assert URGENT not in scene.rules()
+    scene.course([84] * 40)
+    assert URGENT in scene.rules()
+    [summary] = scene.of("BacklogSummarised")
+    assert summary.detail["count"] == 720
+    assert summary.detail["beyond"] == 360
+
+
+def test_al_33_a_late_cuff_reading_counts_for_what_was_due() -> None:
+    """AL-33: read in its window, arrived late: the checkpoint is met, the overdue alarm ends; no BP alarm."""
+    scene = Scene().start()
+    scene.cuff(120)
+    scene.give(given.RecordDose(35, "iv", "nurse"))
+    for _ in range(13 * 60):
+        scene.stream(1, spo2=97)
+    assert {"overdue:cuff", "missed:bp-5"} <= scene.rules()
+    scene.report("cuff-1", measured_at=scene.now - timedelta(minutes=7), sys=190, dia=100)
+    assert not {"overdue:cuff", "missed:bp-5", "systolic-high-urgent"} & scene.rules()
+    scene.report("cuff-1", measured_at=scene.now - timedelta(hours=5), sys=190, dia=100)
+    assert scene.bed.session is not None
+    assert len(scene.bed.session.readings["nibp_systolic"]) == 2, "before the session: not of this patient"
+
+
+def test_p_20_a_retained_report_is_not_live() -> None:
+    """P-20, S-06: what the broker replays at a subscribe neither alarms nor clears."""
+    scene = Scene().start()
+    scene.course([84] * 8)
+    for _ in range(20):
+        scene.report(spo2=99, retained=True)
+        scene.now += timedelta(seconds=1)
+    assert URGENT in scene.rules()
+    assert scene.alarm(URGENT).frozen
+
+
+def test_p_27_a_message_that_comes_twice_counts_once() -> None:
+    """P-27: at-least-once delivery: the same boot and number again changes nothing."""
+    scene = Scene().start()
+    for number in range(20):
+        scene.now += timedelta(seconds=1)
+        for _ in range(3):
+            scene.report(spo2=86, boot_id="b", sequence=number)
+        expected = (number + 1) * 4 - 4
+        track = scene.bed.tracks["spo2"][URGENT]
+        if number < 12:
+            assert track.integral == expected  # type: ignore[union-attr]
+
+
+def test_p_28_missing_messages_are_told_and_a_late_one_fills_the_gap() -> None:
+    """P-28, AL-32: a hole in the counter is a technical low after 5 s; reordering alone is none."""
+    scene = Scene().start()
+    for number in (1, 2, 4, 3, 5):
+        scene.now += timedelta(seconds=1)
+        scene.report(spo2=97, boot_id="b", sequence=number)
+    for number in range(6, 20):
+        scene.now += timedelta(seconds=1)
+        scene.report(spo2=97, boot_id="b", sequence=number)
+    assert "sequence:oximeter-1" not in scene.rules()
+    for number in range(25, 35):
+        scene.now += timedelta(seconds=1)
+        scene.report(spo2=97, boot_id="b", sequence=number)
+    assert scene.alarm("sequence:oximeter-1").text == "oximeter-1: 5 messages missing"
+    scene.report(spo2=97, boot_id="b", sequence=22, measured_at=scene.now - timedelta(seconds=12))
+    assert scene.alarm("sequence:oximeter-1").text == "oximeter-1: 4 messages missing"
+    for number in (20, 21, 23, 24):
+        scene.report(spo2=97, boot_id="b", sequence=number, measured_at=scene.now - timedelta(seconds=12))
+    assert "sequence:oximeter-1" not in scene.rules()
+
+
+def test_p_28_a_gap_that_never_fills_is_given_up() -> None:
+    """P-28: after ten minutes it stays in the record only; without a session nobody is bothered."""
+    scene = Scene().start()
+    for number in (1, 5):
+        scene.now += timedelta(seconds=1)
+        scene.report(spo2=97, boot_id="b", sequence=number)
+    scene.wait(6)
+    assert "sequence:oximeter-1" in scene.rules()
+    scene.wait(600)
+    assert "sequence:oximeter-1" not in scene.rules()
+    idle = Scene()
+    idle.give(given.Associate(OXIMETER))
+    for number in (1, 5):
+        idle.report(spo2=97, boot_id="b", sequence=number)
+    idle.wait(700)
+    assert idle.bed.devices["oximeter-1"].gap_at is None
+    assert idle.rules() == set()
+
+
+@pytest.mark.parametrize("timed", [True, False])
+def test_p_28_a_device_that_counts_anew_is_not_a_repeat(timed: bool) -> None:
+    """P-28: without a boot id a restart shows by its time going on, or by a great fall of the number."""
+    scene = Scene().start()
+    for number in [*range(500, 520), *range(40)]:
+        scene.now += timedelta(seconds=1)
+        scene.report(spo2=97, pulse=70, sequence=number, measured_at=scene.now if timed else None)
+    assert scene.bed.latest["spo2"].at == scene.now
+    assert scene.rules() == set()
+
+
+def test_a_new_boot_begins_a_new_count() -> None:
+    """P-28: a restart with its own boot id makes no gap."""
+    scene = Scene().start()
+    for boot, number in (("a", 500), ("a", 501), ("b", 0), ("b", 1)):
+        scene.now += timedelta(seconds=1)
+        scene.report(spo2=97, pulse=70, boot_id=boot, sequence=number)
+    scene.stream(10, spo2=97)
+    assert scene.rules() == set()
+
+
+def test_al_53_a_device_serves_one_bed() -> None:
+    """AL-53: what a device says that does not serve this bed is refused, never mixed in."""
+    scene = Scene().start()
+    told = scene.give(given.Observe(Report("stranger", scene.now, observations=observations({"spo2": 60}))))
+    assert [o.outcome for o in told] == ["Refused"]
+    assert "spo2" not in scene.bed.latest
+    scene.stream(5, spo2=97)
+    scene.give(given.Dissociate("oximeter-1", "nurse"))
+    told = scene.report(spo2=60)
+    assert [o.outcome for o in told] == ["Refused"]
+
+
+def test_al_53_two_devices_of_one_kind_are_noticed() -> None:
+    """AL-53, CLINICAL §5: makes differ: two monitors in one session are told, each judged by itself."""
+    scene = Scene().start()
+    scene.give(given.Associate(DeviceProfile("oximeter-2", ("spo2", "pulse_rate"))))
+    for _ in range(8):
+        scene.stream(1, spo2=97)
+        scene.report("oximeter-2", spo2=84)
+    assert scene.alarm("two-sources:oximeter").text == "SpO2 from oximeter-1 and oximeter-2: makes can differ"
+    assert URGENT in scene.rules()
+    for _ in range(20):
+        scene.stream(1, spo2=97)
+        scene.report("oximeter-2", spo2=84)
+    assert URGENT in scene.rules(), "the first device's good values never end what the second measures"
+    for _ in range(12):
+        scene.stream(1, spo2=97)
+        scene.report("oximeter-2", spo2=97)
+    assert URGENT not in scene.rules()
+    scene.give(given.Dissociate("oximeter-2", "nurse"))
+    assert "two-sources:oximeter" not in scene.rules()
+
+
+def test_al_53_both_low_then_both_well() -> None:
+    """AL-53: an alarm that two devices hold ends when both are inside."""
+    scene = Scene().start()
+    scene.give(given.Associate(DeviceProfile("oximeter-2", ("spo2", "pulse_rate"))))
+    for value, other in [(84, 84)] * 8 + [(97, 84)] * 20:
+        scene.stream(1, spo2=value)
+        scene.report("oximeter-2", spo2=other)
+    assert URGENT in scene.rules()
+    scene.course([97] * 3)
+    for _ in range(12):
+        scene.stream(1, spo2=97)
+        scene.report("oximeter-2", spo2=97)
+    assert URGENT not in scene.rules()
+
+
+def test_al_53_the_second_takes_over_when_the_first_falls_silent() -> None:
+    """AL-53: an alarm that the second device holds goes on under its values and can end by them."""
+    scene = Scene().start()
+    scene.give(given.Associate(DeviceProfile("oximeter-2", ("spo2", "pulse_rate"))))
+    scene.stream(3, spo2=97)
+    for _ in range(30):
+        scene.now += timedelta(seconds=1)
+        scene.report("oximeter-2", spo2=84, pulse=70)
+    assert URGENT in scene.rules()
+    for _ in range(12):
+        scene.now += timedelta(seconds=1)
+        scene.report("oximeter-2", spo2=97, pulse=70)
+    assert URGENT not in scene.rules()
+    assert "no-data:oximeter" not in scene.rules()
+
+
+def test_two_cuffs_in_one_session_are_noticed() -> None:
+    """CLINICAL §5, drill 12: two monitors with different bias, swapped in mid-session."""
+    scene = Scene().start()
+    scene.give(given.Associate(DeviceProfile("cuff-2", ("nibp_systolic",))))
+    scene.cuff(130)
+    scene.now += timedelta(minutes=5)
+    scene.report("cuff-2", sys=141, dia=80)
+    assert "two-sources:cuff" in scene.rules()
+
+
+def test_malformed_reports_are_an_alarm_until_the_device_speaks_sense() -> None:
+    """AL-31, DESIGN §3: what was refused is in the quarantine; a technical low says so for a minute."""
+    scene = Scene().start()
+    scene.give(given.RefuseReport("oximeter-1", "not JSON"))
+    assert scene.alarm("refused:oximeter-1").text == "oximeter-1: message refused: not JSON"
+    scene.stream(61, spo2=97)
+    assert "refused:oximeter-1" not in scene.rules()
+    assert scene.give(given.RefuseReport("stranger", "not JSON")) == ()
+    idle = Scene()
+    idle.give(given.Associate(OXIMETER))
+    idle.give(given.RefuseReport("oximeter-1", "not JSON"))
+    idle.wait(61)
+    assert idle.rules() == set()
+
+
+def test_s_10_drill_and_real_never_share_a_session() -> None:
+    """S-10: a drill's reading in a real session is refused with a technical medium."""
+    scene = Scene().start()
+    for _ in range(10):
+        scene.now += timedelta(seconds=1)
+        scene.report(spo2=70, mode="drill")
+    assert scene.alarm("refused:oximeter-1").priority == "medium"
+    assert URGENT not in scene.rules()
+    assert "spo2" not in scene.bed.latest
+
+
+def test_s_11_a_real_high_reading_ends_the_drill() -> None:
+    """S-11: a real device reports SpO2 80 while this bed has a drill: the drill ends, and it is told high."""
+    scene = Scene().start(mode="drill")
+    scene.report(spo2=97, mode="real")
+    assert scene.bed.session is not None, "a normal value ends nothing"
+    scene.report(spo2=80, pulse=70, mode="real")
+    assert scene.bed.session is None
+    assert scene.alarm("drill-ended").priority == "high"
+    assert "SpO2 80, below 90, from oximeter-1" in scene.of("SessionEnded")[0].reason
+
+
+def test_al_27_a_device_known_already_is_not_told_again() -> None:
+    """AL-27: associating anew (a restart, a new profile) tells nothing and forgets nothing."""
+    scene = Scene().start()
+    scene.stream(3, spo2=97)
+    before = scene.bed.devices["oximeter-1"]
+    assert scene.give(given.Associate(replace(OXIMETER, expected_interval_s=2))) == ()
+    after = scene.bed.devices["oximeter-1"]
+    assert (after.seen_at, after.profile.expected_interval_s) == (before.seen_at, 2)

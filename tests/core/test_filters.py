@@ -1,0 +1,181 @@
+"""The filters: how long and how deep before a reading is an alarm."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from monitor.core.filters import IDLE, Boundary, Excursion, Sample, confirm, judge, why
+from monitor.core.protocol import Filter, Tier
+from monitor.core.vitals import screen
+from tests.core.scene import NOON, Scene, protocols
+
+BELOW_90 = Boundary("low", 90)
+DEFAULT = protocols()["iv-ketamine"].filters["time-and-depth"]
+PLAIN = protocols()["iv-ketamine"].filters["plain-15"]
+FLAGGED = "f"  # after a number of a course: the quality is in doubt
+
+
+def fires_after(chosen: Filter, course: list[str | int], step_s: float = 1) -> float:
+    """Return seconds of samples until the filter fires (infinite: never); ``84f`` is flagged low quality."""
+    state = IDLE
+    for number, word in enumerate(course, 1):
+        value, good = float(str(word).rstrip(FLAGGED)), not str(word).endswith(FLAGGED)
+        sample = Sample(value, good, NOON + timedelta(seconds=number * step_s), step_s)
+        state, verdict = judge(chosen, BELOW_90, state, sample)
+        if verdict == "fires":
+            return number * step_s
+    return float("inf")
+
+
+def test_af_09_the_worked_example_of_the_integral_fires_at_11_seconds() -> None:
+    """AF-09: L 90, S 50, readings 88 (2 s), 86 (3 s), 84: at 1 Hz it fires at 11 s (continuous 10.67)."""
+    integral = Filter(ceiling_s=300, integral=50, min_time_s=1)
+    assert fires_after(integral, [88] * 2 + [86] * 3 + [84] * 10) == 11
+    assert fires_after(integral, [88] * 4 + [86] * 6 + [84] * 60, step_s=0.5) == 11
+    fine = [88] * 200 + [86] * 300 + [84] * 2000
+    assert fires_after(integral, fine, step_s=0.01) == pytest.approx(10.67, abs=0.01)
+
+
+@pytest.mark.parametrize(
+    ("course", "seconds"),
+    [
+        ([89] * 60, 30),  # the ceiling
+        ([84] * 60, 6),  # the floor
+        ([86] * 60, 13),  # time and depth: 13 s x 4 points
+        ([80] * 60, 6),
+        ([90] * 60, float("inf")),  # the limit itself does not violate
+        ([88] * 9 + [95] * 60, float("inf")),
+    ],
+)
+def test_al_14_the_default_profile_fires_when_its_paths_say(course: list[str | int], seconds: float) -> None:
+    """AL-14: ceiling 30 s, time and depth (10 s, 50 point-seconds); 6 s at the floor bypass the delay."""
+    assert fires_after(DEFAULT, course) == seconds
+
+
+@pytest.mark.parametrize("depth", [1, 2, 3, 5, 8, 15, 30])
+@pytest.mark.parametrize("chosen", [DEFAULT, PLAIN], ids=["time and depth", "plain"])
+def test_af_04_a_continuous_dip_is_told_within_its_bound(chosen: Filter, depth: int) -> None:
+    """AF-04: below the limit within 30 s + gate 8 s + 2 samples, at the floor within 6 s + 8 s + 2."""
+    worst: list[str | int] = [f"{90 - depth}f"] * 200
+    bound = (6 if 90 - depth <= 85 else chosen.ceiling_s) + 8 + 2
+    assert fires_after(chosen, worst) <= bound
+
+
+def test_af_04_the_gate_is_a_budget_for_the_excursion() -> None:
+    """ALARMS §3.2: 8 s bad, 1 s good, over and over, holds a flat 88 % no longer than the ceiling + gate."""
+    assert fires_after(DEFAULT, (["88f"] * 8 + [88]) * 40) <= 38
+    assert fires_after(DEFAULT, (["80f"] * 8 + [80]) * 40) <= 16
+
+
+def test_the_gate_refills_on_a_good_sample_inside_only() -> None:
+    """ALARMS §3.2: the budget is refilled by a good sample at or above the limit."""
+    used = ["88f"] * 8
+    bad_inside = fires_after(DEFAULT, [*used, "95f", *["84f"] * 20])
+    assert bad_inside < fires_after(DEFAULT, [*used, 95, *["84f"] * 20])
+
+
+def test_af_16_without_quality_the_gate_is_off() -> None:
+    """AF-16: a format that says nothing of quality gates nothing; the value counts at once as it stands."""
+    assert screen("spo2", 84).validity == "valid"
+    assert fires_after(DEFAULT, [84] * 60) == fires_after(replace(DEFAULT, gate_s=0), [84] * 60)
+
+
+def test_af_08_the_net_catches_what_flickers() -> None:
+    """AF-08: three entries within 60 s fire though none lasts."""
+    assert fires_after(DEFAULT, [89, 91, 89, 91, 89]) == 5
+    assert fires_after(DEFAULT, [89, *[91] * 40, 89, *[91] * 40, 89]) == float("inf")
+    assert fires_after(replace(DEFAULT, net_crossings=0), [89, 91] * 30) == float("inf")
+
+
+def test_a_tier_fires_after_its_own_delay() -> None:
+    """ALARMS §3.2, depth-tiered: (90, 20), (80, 15), (70, 10), (60, 0); without delay it fires at once."""
+    tiers = (Tier(90, 20), Tier(80, 15), Tier(70, 10), Tier(60, 0))
+    chosen = Filter(ceiling_s=30, tiers=tiers)
+    assert [fires_after(chosen, [v] * 60) for v in (89, 79, 69, 59)] == [20, 15, 10, 1]
+    assert fires_after(chosen, [69] * 9 + [79] * 60) == 15
+
+
+def closes_after(course: list[float], step_s: float = 1) -> float:
+    """Return seconds after which a fired alarm of the default profile closes (infinite: never)."""
+    state, at = Excursion(path="floor", since=NOON, worst=80.0), NOON
+    for number, value in enumerate(course, 1):
+        at += timedelta(seconds=step_s)
+        state, verdict = judge(DEFAULT, BELOW_90, state, Sample(value, True, at, step_s))
+        if verdict == "clears":
+            return number * step_s
+    return float("inf")
+
+
+def test_an_alarm_closes_beyond_the_deadband_or_when_it_has_settled() -> None:
+    """ALARMS §3.2: closes after 10 s at 92 or more, or 60 s at 90 or 91; a return starts both anew."""
+    assert closes_after([92] * 60) == 10
+    assert closes_after([91] * 90) == 60
+    assert closes_after([91, 93] * 60) == 60
+    assert closes_after(([92] * 9 + [89]) * 20) == float("inf")
+
+
+def test_a_return_within_the_rearm_time_is_the_same_alarm() -> None:
+    """ALARMS §1.9: end and restart within the re-arm window is one alarm with a flap count (P-42)."""
+    scene = Scene().start()
+    scene.course([97] * 3 + [80] * 10)
+    first = scene.alarm("spo2-low-urgent").alarm_id
+    scene.course([93] * 5 + [85] * 5 + [94] * 5 + [79] * 5)
+    again = scene.alarm("spo2-low-urgent")
+    assert (again.alarm_id, again.flaps, again.worst) == (first, 2, 79)
+    assert len(scene.of("AlarmRaised", "spo2-low-urgent")) == 1
+
+
+@pytest.mark.parametrize(
+    ("course", "words"),
+    [
+        ([84] * 60, "6 s below 90, 6 s at the floor (worst 84)"),
+        ([86] * 60, "13 s below 90, 52 point-seconds"),
+        ([89] * 60, "30 s below 90, longer than the ceiling"),
+        ([89, 91, 89, 91, 89], "1 s below 90, 3 entries within the net's window"),
+        (["84f"] * 60, "6 s below 90, 6 s at the floor (worst 84), low quality"),
+    ],
+)
+def test_af_10_the_text_says_which_path_fired(course: list[str | int], words: str) -> None:
+    """AF-10, P-44: an alarm explains itself: how long, how deep, on which path."""
+    scene = Scene().start()
+    scene.stream(3, spo2=97)
+    for word in course:
+        scene.stream(1, spo2=float(str(word).rstrip(FLAGGED)), good=not str(word).endswith(FLAGGED))
+    raised = scene.of("AlarmRaised", "spo2-low-urgent")[0]
+    assert raised.reason.endswith(f"%: {words}")
+    assert raised.detail["limit"] == "below 90"
+
+
+def test_af_10_the_other_paths_have_words_too() -> None:
+    """AF-10: a tier and a limit without delay say so."""
+    fired = Excursion(path="tier", beyond_s=15, worst=70)
+    assert why(BELOW_90, fired, "%") == "15 s below 90, worst 70, depth-tiered delay"
+    assert why(Boundary("high", 130, True), Excursion(path="at once"), "/min") == "130 or above /min, at once"
+
+
+def test_a_limit_without_delay_fires_at_once() -> None:
+    """ALARMS §3.8: a site may set 0 s; then the first sample beyond fires."""
+    assert fires_after(Filter(ceiling_s=0), [95, 89]) == 2
+
+
+def test_the_same_cuff_reading_never_confirms_itself() -> None:
+    """ALARMS §3.3: a repeat is another reading; judging one twice (a limit changes) confirms nothing."""
+    limit = Boundary("high", 160)
+    sample = Sample(165, True, NOON, 0)
+    first, verdict, _ = confirm(limit, None, sample, needs_repeat=True, repeat_within_s=120, deadband=0)
+    assert verdict == "pending"
+    again = confirm(limit, first, sample, needs_repeat=True, repeat_within_s=120, deadband=0)
+    assert again == (first, "held", "")
+
+
+def test_a_low_quality_excursion_is_told_as_such_and_ends_with_it() -> None:
+    """ALARMS §3.2: after the gate the value counts as real; a technical 'low quality' says so meanwhile."""
+    scene = Scene().start()
+    scene.course([97] * 3)
+    scene.course([86] * 9, good=False)
+    assert scene.alarm("low-quality:spo2").priority == "low"
+    scene.course([97] * 2)
+    assert "low-quality:spo2" not in scene.rules()

@@ -1,0 +1,143 @@
+"""What is due by the session's clock."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from monitor.core import inputs as given
+from tests.core.scene import Scene
+
+MINUTE = 60
+
+
+def dosed(of: str = "in-esketamine") -> Scene:
+    """Return a scene with a cuff reading and a first dose just given."""
+    scene = Scene().start(of, without=("spo2", "pulse_rate"), reason="a story of the cuff")
+    scene.cuff(120)
+    scene.give(given.RecordDose(28, "in", "nurse"))
+    return scene
+
+
+def test_a_missing_cuff_reading_is_an_alarm() -> None:
+    """AL-29, CLINICAL §1.3: due + 2 min medium, + 5 min high; the next reading ends it."""
+    scene = Scene().start()
+    scene.cuff(120)
+    for _ in range(12 * MINUTE - 1):
+        scene.stream(1, spo2=97)
+    assert "overdue:cuff" not in scene.rules()
+    scene.stream(1, spo2=97)
+    assert scene.alarm("overdue:cuff").priority == "medium"
+    assert "AUTO mode" in scene.alarm("overdue:cuff").text
+    scene.stream(3 * MINUTE, spo2=97)
+    assert scene.alarm("overdue:cuff").priority == "high"
+    assert not scene.alarm("overdue:cuff").pausable
+    scene.cuff(121)
+    assert "overdue:cuff" not in scene.rules()
+
+
+def test_al_29_an_overdue_cuff_freezes_its_alarms() -> None:
+    """AL-29: the pressure alarm of the last reading stays, frozen, while no reading comes."""
+    scene = Scene().start()
+    scene.cuff(190, 100)
+    scene.wait(12 * MINUTE + 1)
+    assert scene.alarm("systolic-high-urgent").frozen
+    scene.cuff(191, 100)
+    assert not scene.alarm("systolic-high-urgent").frozen
+
+
+def test_a_diastolic_value_alone_is_no_complete_reading() -> None:
+    """CLINICAL §0: the systolic is what is due; a message without it does not hide that."""
+    scene = Scene().start()
+    scene.wait(13 * MINUTE)
+    scene.report("cuff-1", dia=70)
+    assert "overdue:cuff" in scene.rules()
+
+
+def test_a_phase_with_another_cadence_counts_by_that() -> None:
+    """CLINICAL §1.3: every phase has its cadence; what is overdue only by the old one ends."""
+    scene = dosed("iv-ketamine")
+    scene.wait(12 * MINUTE + 1)
+    assert "overdue:cuff" in scene.rules()
+    scene.give(given.EndDosing("nurse"))
+    assert "overdue:cuff" not in scene.rules()
+
+
+def test_the_mandatory_reading_at_40_minutes_is_missed_after_its_window() -> None:
+    """CLINICAL §1.3, drill 5: t+40 within 35 to 45 min; AUTO off: a technical alarm; a late reading ends it."""
+    scene = dosed()
+    scene.wait(35 * MINUTE - 1)
+    assert scene.of("CheckpointDue", "bp-40") == []
+    scene.wait(1)
+    assert (
+        scene.of("CheckpointDue", "bp-40")[0].detail["due_at"]
+        == (scene.now + timedelta(minutes=5)).isoformat()
+    )
+    scene.wait(10 * MINUTE)
+    assert scene.alarm("missed:bp-40").priority == "medium"
+    assert scene.alarm("missed:bp-20").priority == "low", "t+20 is optional"
+    scene.cuff(130)
+    assert not {"missed:bp-40", "missed:bp-20"} & scene.rules()
+    assert scene.bed.session is not None
+    assert scene.bed.session.checkpoints["bp-40"] == "missed", "late is not in the window"
+
+
+def test_a_reading_anywhere_in_the_window_counts() -> None:
+    """CLINICAL §5: the monitor's cycle is not the protocol's clock: windows, not instants."""
+    scene = dosed()
+    scene.cuff(130, after_s=36 * MINUTE)
+    assert [o.rule for o in scene.of("CheckpointMet")] == ["bp-40"]
+    scene.cuff(130, after_s=60)
+    assert len(scene.of("CheckpointMet")) == 1
+
+
+def test_a_second_dose_moves_what_counts_from_the_last() -> None:
+    """CLINICAL §1.2: gate on the later dose: the window of the last reading moves with it."""
+    scene = dosed()
+    scene.give(given.RecordDose(28, "in", "nurse"), after_s=300)
+    scene.wait(105 * MINUTE - 1)
+    assert scene.of("CheckpointDue", "bp-last") == []
+    scene.wait(1)
+    assert len(scene.of("CheckpointDue", "bp-last")) == 1
+
+
+def test_a_withdrawn_dose_takes_its_checkpoints_along() -> None:
+    """CLINICAL §1.3: recorded by mistake: what was due by it is not; the next dose begins anew."""
+    scene = dosed()
+    at = scene.now
+    scene.wait(46 * MINUTE)
+    assert "missed:bp-40" in scene.rules()
+    scene.give(given.WithdrawDose(at, "nurse", "wrong bed"))
+    assert "missed:bp-40" not in scene.rules()
+    assert scene.bed.session is not None
+    assert scene.bed.session.phase == "baseline"
+    scene.give(given.RecordDose(28, "in", "nurse"))
+    scene.cuff(130, after_s=40 * MINUTE)
+    assert scene.bed.session.checkpoints["bp-40"] == "met"
+
+
+def test_ending_the_infusion_early_moves_its_end() -> None:
+    """CLINICAL §1.3: the reading 'at the end' is looked for around the true end, also among what was read."""
+    scene = dosed("iv-ketamine")
+    scene.cuff(130, after_s=18 * MINUTE)
+    scene.give(given.EndDosing("nurse"), after_s=2 * MINUTE)
+    assert scene.bed.session is not None
+    assert scene.bed.session.checkpoints["bp-end"] == "met"
+    assert scene.bed.session.phase == "observation"
+
+
+def test_a_met_checkpoint_stays_met_when_its_window_still_holds_the_reading() -> None:
+    """CLINICAL §1.3: ending two minutes late does not ask for the reading again."""
+    scene = dosed("iv-ketamine")
+    scene.cuff(130, after_s=39 * MINUTE)
+    assert [o.rule for o in scene.of("CheckpointMet")][-1] == "bp-end"
+    scene.give(given.EndDosing("nurse"), after_s=3 * MINUTE)
+    assert len(scene.of("CheckpointDue", "bp-end")) == 1
+
+
+def test_without_a_cuff_nothing_of_it_is_due() -> None:
+    """AL-30: a session that says it measures no pressure is asked for none."""
+    cuff = ("nibp_systolic", "nibp_diastolic", "nibp_mean")
+    scene = Scene().start("in-esketamine", without=("spo2", "pulse_rate", *cuff), reason="refused by patient")
+    scene.give(given.RecordDose(28, "in", "nurse"))
+    scene.wait(3 * 3600)
+    assert scene.rules() == set()
