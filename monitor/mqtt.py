@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ssl
 import threading
+import time
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any, NamedTuple, Protocol
@@ -25,6 +26,7 @@ from monitor.config import Broker
 KEEPALIVE_S = 20  # the broker speaks our last will after 1.5 of these
 SESSION_KEPT_S = 7 * 86400  # how long the broker keeps what we have not heard
 RECEIVE_MAXIMUM = 20_000  # unconfirmed messages at a time; the inbox has room for all of them
+ANSWER_S = 3.0  # of the broker, to our first word
 FIRST_RETRY_S, LAST_RETRY_S = 0.5, 5.0
 V5, V311 = MQTTProtocolVersion.MQTTv5, MQTTProtocolVersion.MQTTv311
 
@@ -133,7 +135,7 @@ class Link:
         wait_s = FIRST_RETRY_S
         while not self._stopping.is_set():
             self._greeted = False
-            if self._connect():
+            if self._connect() and self._await_answer():
                 self._client.loop_forever(retry_first_connection=False)
             if self._greeted:
                 wait_s = FIRST_RETRY_S
@@ -141,6 +143,17 @@ class Link:
             if self._stopping.wait(wait_s):
                 return
             wait_s = min(wait_s * 2, LAST_RETRY_S)
+
+    def _await_answer(self) -> bool:
+        """Wait for the broker's answer to our first word; an older one may never understand it."""
+        client, deadline = self._client, time.monotonic() + ANSWER_S
+        while not self._greeted and time.monotonic() < deadline:
+            if client.loop(0.1) != paho.MQTT_ERR_SUCCESS:
+                return False
+        if not self._greeted:
+            client.disconnect()
+            client.loop(0.1)
+        return self._greeted
 
     def _connect(self) -> bool:
         broker = self._broker

@@ -19,7 +19,10 @@ from pathlib import Path
 from types import FrameType
 from zoneinfo import ZoneInfo
 
+from simulators import drill_commands
 from simulators.device import Message
+from simulators.drill import BadDrill
+from simulators.exercise import MonitorRefused
 from simulators.network import Conditions
 from simulators.pace import run_ward
 from simulators.plan import BASELINE_S, BedPlan, build_ward, plan_ward
@@ -43,10 +46,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, _as_interrupt)
     try:
         code: int = chosen.run(chosen)
-    except BrokerRefused as fault:
+    except (BrokerRefused, MonitorRefused) as fault:
         print(f"drill: {fault}", file=sys.stderr)
         return UNREACHABLE
-    except (BadRecording, FileNotFoundError) as fault:
+    except (BadRecording, BadDrill, FileNotFoundError) as fault:
         print(f"drill: {fault}", file=sys.stderr)
         return BAD_FILE
     except BrokenPipeError:
@@ -69,6 +72,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     _add_ward(commands)
     _add_play(commands)
+    drill_commands.add(commands, _add_broker, _broker, EXIT_CODES)
     return parser
 
 

@@ -25,6 +25,7 @@ LONGEST_MIN = 360.0
 DeviceName = Literal["oximeter", "cuff", "breath", "ecg"]
 ActionName = Literal[
     "acknowledge",
+    "accept",
     "reset",
     "pause_audio",
     "dose",

@@ -1,8 +1,8 @@
 """Play a drill: at full speed against the monitor's own core, or live against a running monitor.
 
 Law: a drill never touches a session that is not a drill. On a live monitor it waits until the bed says
-``drill`` by itself (a person starts that session), and it leaves the bed at once when the bed stops saying so:
-a real high alarm ends the drill there (S-10, S-11).
+``drill`` by itself (a person starts that session), and it leaves the bed at once when the bed stops saying
+so: a real high alarm ends the drill there (S-10, S-11).
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def run_fast(name: str, drill: Drill, monitor: Sequence[str] = MONITOR) -> tuple
     text = "\n".join(lines(stage)) + "\n"
     command = [*monitor, "replay", "--envelopes", "-", "--protocol", drill.beds[0].protocol, "--jsonl"]
     try:
-        done = subprocess.run(
+        done = subprocess.run(  # noqa: S603  the command is ours
             command,
             input=text,
             capture_output=True,
@@ -66,16 +66,15 @@ def run_fast(name: str, drill: Drill, monitor: Sequence[str] = MONITOR) -> tuple
     except (OSError, subprocess.TimeoutExpired) as fault:
         raise MonitorRefused(f"{' '.join(command)} did not run: {fault}") from fault
     if done.returncode != 0:
-        raise MonitorRefused(
-            f"{' '.join(command)} ended with {done.returncode}: {done.stderr.strip()[-800:]}"
-        )
+        why = done.stderr.strip()[-800:]
+        raise MonitorRefused(f"{' '.join(command)} ended with {done.returncode}: {why}")
     outcomes = [heard(json.loads(line), SECOND_0) for line in done.stdout.splitlines() if line.strip()]
     card = score(name, drill, outcomes, stage.truths)
     card.played_at, card.mode = datetime.now(UTC).isoformat(timespec="seconds"), "fast"
     return card, outcomes
 
 
-# --- live ----------------------------------------------------------------------------------------------------
+# --- live ---------------------------------------------------------------------------------------------------
 
 
 @dataclass(slots=True)
@@ -140,7 +139,7 @@ class Live:
         ]
         return "Start on the wall, as a drill:\n" + "\n".join(rows) + f"\nWaiting for {', '.join(beds)} …"
 
-    def _hear(self, topic: str, payload: bytes, retained: bool) -> None:  # noqa: FBT001  the publisher's shape
+    def _hear(self, topic: str, payload: bytes, retained: bool) -> None:
         parts = topic.split("/")
         if topic.endswith("/drills/inject"):
             self.inject(payload.decode(errors="replace"))
@@ -182,7 +181,7 @@ class Live:
         except (IndexError, ValueError):
             self.say("inject: write [bed] kind seconds [size], such as: apnoea 60")
             return
-        lasts_s, size = (numbers + [60.0])[0], numbers[1] if len(numbers) > 1 else None
+        lasts_s, size = [*numbers, 60.0][0], numbers[1] if len(numbers) > 1 else None
         now_s = bed.patient.now_s
         if kind in EPISODE_KINDS:
             bed.patient.begin(Episode(kind, now_s, lasts_s, size))  # type: ignore[arg-type]  # just looked up
@@ -204,6 +203,7 @@ class Live:
         """
         drill = self.stage.drill
         second_0 = datetime.now(UTC) - timedelta(minutes=drill.starts_at_min)
+        self.outcomes.clear()
         self.stage = set_stage(drill, second_0, self.site, live_min=drill.starts_at_min)
         if backlog:
             for message in self.stage.ward.history(BEGIN_MIN * 60.0, HISTORY_PERIOD_S):
@@ -269,7 +269,7 @@ def open_live(name: str, drill: Drill, broker: Broker, site: str, say: Callable[
     return live
 
 
-# --- the folder of runs --------------------------------------------------------------------------------------
+# --- the folder of runs -------------------------------------------------------------------------------------
 
 
 def keep(card: Scorecard, folder: Path) -> Path:

@@ -8,6 +8,7 @@ every connection, so that five hundred devices cost one process half a core at m
 from __future__ import annotations
 
 import contextlib
+import os
 import selectors
 import ssl
 import time
@@ -20,7 +21,7 @@ from typing import TextIO
 from urllib.parse import urlsplit
 
 import paho.mqtt.client as mqtt
-from paho.mqtt.enums import CallbackAPIVersion
+from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
@@ -31,6 +32,7 @@ from simulators.speech import ROOT, presence
 PORTS = {"mqtt": 1883, "mqtts": 8883}
 IN_FLIGHT = 2000  # unconfirmed messages on one connection; the rest waits (the broker's limit may be lower)
 RETRY_S = 1.0
+ANSWER_S = 3.0  # a broker that has not answered our first word by then may speak only the older version
 KEPT_S = 3600  # the broker keeps the session of a lost connection for an hour
 
 
@@ -100,19 +102,27 @@ class Connection:
         self.births: dict[str, Message] = {}
         self._retry_at = 0.0
         self._refusal = ""
-        client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id=client_id, protocol=mqtt.MQTTv5)
+        self.openings = 0  # of the socket
+        self._opened_at = 0.0
+        self._will = will
+        self._protocol = MQTTProtocolVersion.MQTTv5
+        self._client = self._make()
+
+    def _make(self) -> mqtt.Client:
+        client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id=self.client_id, protocol=self._protocol)
         client.max_inflight_messages_set(IN_FLIGHT)
         client.on_connect = self._connected
         client.on_disconnect = self._disconnected
         client.on_publish = self._confirmed
         client.on_message = self._received
+        broker, will = self._broker, self._will
         if broker.username is not None:
             client.username_pw_set(broker.username, broker.password)
         if broker.url.startswith("mqtts"):
             client.tls_set_context(ssl.create_default_context(cafile=broker.ca_file))
         if will is not None:
             client.will_set(will.topic, will.payload, qos=1, retain=True)
-        self._client = client
+        return client
 
     def connect(self) -> None:
         """Open the connection.
@@ -120,13 +130,15 @@ class Connection:
         Raises:
             BrokerRefused: nobody listens there.
         """
-        keep = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]  # paho leaves it bare
-        keep.SessionExpiryInterval = KEPT_S
-        broker = self._broker
+        broker, keepalive_s = self._broker, int(KEEPALIVE_S / 1.5)
+        self._opened_at = time.monotonic()
         try:
-            self._client.connect(
-                broker.host, broker.port, keepalive=int(KEEPALIVE_S / 1.5), clean_start=True, properties=keep
-            )
+            if self._protocol == MQTTProtocolVersion.MQTTv5:
+                keep = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]  # paho leaves it bare
+                keep.SessionExpiryInterval = KEPT_S
+                self._client.connect(broker.host, broker.port, keepalive_s, clean_start=True, properties=keep)
+            else:
+                self._client.connect(broker.host, broker.port, keepalive_s)
         except OSError as fault:
             raise BrokerRefused(
                 f"no broker at {broker.url} ({fault}); start one, or name another with --broker"
@@ -169,11 +181,20 @@ class Connection:
             if self._client.loop_write() != mqtt.MQTT_ERR_SUCCESS:
                 break
         self._client.loop_misc()
+        if not self._been_ready and self.fileno() >= 0 and time.monotonic() - self._opened_at > ANSWER_S:
+            self._client.disconnect()  # an older broker may wait for the rest of what it cannot read
+            self._client.loop_write()
         if self.fileno() < 0 and time.monotonic() >= self._retry_at:
             self._retry_at = time.monotonic() + RETRY_S
+            self.openings += 1
             try:
-                self._client.reconnect()
-            except OSError:
+                if self._been_ready:
+                    self._client.reconnect()
+                else:  # it closed on our first word: perhaps it speaks only the older version
+                    self._protocol = MQTTProtocolVersion.MQTTv311
+                    self._client = self._make()
+                    self.connect()
+            except (OSError, BrokerRefused):
                 return
 
     def _connected(
@@ -245,7 +266,7 @@ class Publisher:
                 each: Connection(broker, each, self.tally, self._gone(each)) for each in self.devices
             }
         self._selector = selectors.DefaultSelector()
-        self._watched: dict[Connection, int] = {}
+        self._watched: dict[Connection, tuple[int, int]] = {}  # number and opening of its socket
         self._typed: tuple[TextIO, Callable[[str], None]]
 
     def _gone(self, device_id: str) -> Message:
@@ -288,10 +309,10 @@ class Publisher:
 
     def _read_line(self) -> None:
         typed, each = self._typed
-        line = typed.readline()
-        if line:
+        text = os.read(typed.fileno(), 4096).decode(errors="replace")
+        for line in text.splitlines():
             each(line)
-        else:
+        if not text:
             self._selector.unregister(typed)  # the keyboard is gone
 
     def publish(self, message: Message) -> None:
@@ -320,14 +341,16 @@ class Publisher:
         """Let the selector follow sockets that were opened or closed."""
         for connection in self._connections:
             number = connection.fileno()
-            if self._watched.get(connection, -1) == number:
+            before = self._watched.get(connection)
+            if before == (number, connection.openings) or (before is None and number < 0):
                 continue
-            if connection in self._watched:
-                with contextlib.suppress(KeyError, ValueError):  # the kernel forgot the closed socket already
-                    self._selector.unregister(self._watched.pop(connection))
-            if number >= 0:
+            if before is not None:
+                del self._watched[connection]
+                with contextlib.suppress(KeyError, ValueError, OSError):  # the kernel forgot it already
+                    self._selector.unregister(before[0])
+            if number >= 0:  # a new socket may carry the number of the old one
                 self._selector.register(number, selectors.EVENT_READ, connection)
-                self._watched[connection] = number
+                self._watched[connection] = (number, connection.openings)
 
     def drain(self, within_s: float = 30.0) -> bool:
         """Wait until the broker has confirmed everything; return whether it did in time."""

@@ -17,17 +17,18 @@ from simulators.patient import Truth
 
 # What a person's act becomes in the monitor's words.
 OUTCOME_OF = {
-    "acknowledge": "AlarmAcknowledged",
-    "reset": "AlarmReset",
-    "pause_audio": "AudioPaused",
-    "dose": "DoseRecorded",
-    "end_dosing": "PhaseChanged",
-    "manual": "ManualRecorded",
-    "score": "ScoreRecorded",
-    "note": "NoteRecorded",
-    "answer": "Answered",
-    "confirm_ready": "ReadinessConfirmed",
-    "end_session": "SessionEnded",
+    "acknowledge": ("AlarmAcknowledged", "AlarmReset"),  # a latched alarm is acknowledged by resetting it
+    "accept": ("AlarmAccepted",),
+    "reset": ("AlarmReset",),
+    "pause_audio": ("AudioPaused",),
+    "dose": ("DoseRecorded",),
+    "end_dosing": ("PhaseChanged",),
+    "manual": ("ManualRecorded",),
+    "score": ("ScoreRecorded",),
+    "note": ("NoteRecorded",),
+    "answer": ("Answered",),
+    "confirm_ready": ("ReadinessConfirmed",),
+    "end_session": ("SessionEnded",),
 }
 
 
@@ -221,10 +222,10 @@ def _did(task: Task, outcomes: Sequence[Heard]) -> Check:
     if since is None:
         check.text = f"{task.after} was not raised: nothing to do"
         return check
-    name = OUTCOME_OF[task.does]
+    names = OUTCOME_OF[task.does]
     for one in outcomes:
-        same = one.rule == task.after or task.does not in ("acknowledge", "reset")
-        if one.outcome == name and one.bed == task.bed and same and one.minute >= since - 1e-6:
+        same = one.rule == task.after or task.does not in ("acknowledge", "accept", "reset")
+        if one.outcome in names and one.bed == task.bed and same and one.minute >= since - 1e-6:
             check.minute, check.seconds = one.minute, round((one.minute - since) * 60.0, 1)
             check.met = check.seconds <= task.within_s
             check.text = f"after {check.seconds:.0f} s" + (f" by {one.by}" if one.by else "")

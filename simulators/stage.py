@@ -264,6 +264,6 @@ _OF_ACTION = {
 
 def _fields(task: Task) -> dict[str, Any]:
     fields = {name: getattr(task, name) for name in _OF_ACTION.get(task.does, ())}
-    if task.does in ("acknowledge", "reset"):
+    if task.does in ("acknowledge", "accept", "reset"):
         fields["rule"] = task.after
     return {**fields, "by": task.role}

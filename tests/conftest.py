@@ -14,6 +14,7 @@ import secrets
 import shutil
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -334,3 +335,109 @@ def open_page(browser: Browser, guard: PageGuard) -> Iterator[Callable[..., Page
 def page(open_page: Callable[..., Page]) -> Page:
     """Give one guarded page: an error on the console or a request to another host fails the test."""
     return open_page()
+
+
+# --- the monitor as a process -------------------------------------------------------------------------------
+
+PASSWORD = "correct horse battery staple"  # of the people whom `people` makes
+
+
+class Running:
+    """`afterwatch run` as a process of its own, with a configuration folder that a test may edit.
+
+    Attributes:
+        folder: the configuration; `store/` in it is the journal.
+        address: of the pages.
+        log: what the process said.
+    """
+
+    def __init__(self, folder: Path, broker_port: int, beds: int, more: str = "") -> None:
+        """Write a configuration of `beds` beds, each with an oximeter and a cuff; nothing is started."""
+        self.folder, self.port = folder, find_free_port()
+        self.address = f"http://{LOOPBACK}:{self.port}"
+        self.log = folder / "run.log"
+        self._process: subprocess.Popen[bytes] | None = None
+        folder.mkdir(parents=True, exist_ok=True)
+        shutil.copytree(REPOSITORY / "config" / "protocols", folder / "protocols")
+        (folder / "clinic.toml").write_text(
+            f'[broker]\nport = {broker_port}\n[store]\npath = "store"\n[web]\nport = {self.port}\n{more}'
+        )
+        (folder / "beds.toml").write_text("\n".join(self._bed(number) for number in range(1, beds + 1)))
+
+    @staticmethod
+    def _bed(number: int) -> str:
+        return (
+            f'[[beds]]\nid = "bed-{number}"\nlabel = "Room {number}"\n'
+            f'[[devices]]\nid = "oximeter-{number}"\nbed = "bed-{number}"\nmetrics = ["spo2", "pulse_rate"]\n'
+            f'[[devices]]\nid = "cuff-{number}"\nbed = "bed-{number}"\nexpected_interval_s = 300.0\n'
+            'metrics = ["nibp_systolic", "nibp_diastolic", "nibp_mean", "nibp_pulse_rate"]\n'
+        )
+
+    @property
+    def store(self) -> Path:
+        """The folder of the journal."""
+        return self.folder / "store"
+
+    def people(self, **roles: str) -> None:
+        """Make people who can sign in with PASSWORD: `people(nina="nurse")`."""
+        from monitor.web import Users
+
+        users = Users(self.store / "users.json")
+        for name, role in roles.items():
+            users.add(name, PASSWORD, (role,))
+
+    def start(self, within_s: float = 20.0) -> None:
+        """Start, and return when the pages answer."""
+        assert self._process is None, "it is running already"
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "monitor", "run", "--config", str(self.folder)],
+                stdout=log,
+                stderr=log,
+                cwd=REPOSITORY,
+            )
+        deadline = time.monotonic() + within_s
+        while time.monotonic() < deadline and self._process.poll() is None:
+            try:
+                socket.create_connection((LOOPBACK, self.port), timeout=1).close()
+            except OSError:
+                time.sleep(0.02)
+            else:
+                return
+        self.kill()
+        raise RuntimeError(f"the monitor did not start:\n{self.log.read_text(errors='replace')[-3000:]}")
+
+    def stop(self) -> int | None:
+        """Ask it to end; return its exit code."""
+        process, self._process = self._process, None
+        if process is None:
+            return None
+        process.terminate()
+        try:
+            return process.wait(20)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait(10)
+            return None
+
+    def kill(self) -> None:
+        """End it as a power cut would (SIGKILL)."""
+        process, self._process = self._process, None
+        if process is not None:
+            process.kill()
+            process.wait(10)
+
+
+@pytest.fixture
+def running(tmp_path: Path) -> Iterator[Callable[..., Running]]:
+    """Give a function that prepares a monitor: `running(broker.port, beds=2)`; then `start()` it."""
+    made: list[Running] = []
+
+    def prepare(broker_port: int, beds: int = 1, more: str = "") -> Running:
+        one = Running(tmp_path / f"site-{len(made)}", broker_port, beds, more)
+        made.append(one)
+        return one
+
+    yield prepare
+    for one in made:
+        one.stop()

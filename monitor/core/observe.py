@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from monitor.core import absence, filters, schedule, technical
+from monitor.core import absence, filters, readiness, schedule, technical
 from monitor.core.device import LATE, Device, receive
 from monitor.core.filters import Confirmation, Excursion, Sample
 from monitor.core.inputs import Observe
@@ -19,7 +19,8 @@ from monitor.core.turn import MANUAL, MANUAL_SLOT, Backlog, Reading, Turn
 from monitor.core.vitals import FAULTS, INVALID, METRICS, VALID, Observation, Report
 
 WHOLE_STEPS = 2.0  # a gap counts for at most so many nominal periods (AF-06)
-CUFF_CYCLE_S = 15.0  # shorter than any cuff cycle (20 to 45 s, CLINICAL §5)
+CUFF_CYCLE = timedelta(seconds=15)  # shorter than any cuff cycle (20 to 45 s, CLINICAL §5)
+CUFF_METRICS = frozenset(name for name, metric in METRICS.items() if metric.aperiodic)
 MANUAL_S = 60.0  # what one value that a person read stands for: longer than any ceiling, so that it counts
 
 
@@ -52,7 +53,7 @@ def observe(turn: Turn, given: Observe) -> None:
         technical.set_faults(turn, device, faults)
     carried = _is_carried(turn, report)
     for observation in report.observations:
-        if not (carried and METRICS[observation.metric].aperiodic):
+        if not (carried and observation.metric in CUFF_METRICS):
             _take(turn, device, observation, _instant(turn, report, observation, timed.at))
     if watched_closely or device.skew_since is not None or device.gap_at is not None:
         technical.judge_device(turn, device)
@@ -79,9 +80,13 @@ def _is_carried(turn: Turn, report: Report) -> bool:
     Some monitors send their last cuff values with every message. Taken for new measurements these would
     confirm each other and hide that the cuff has stopped. A real cycle takes 20 s or more (CLINICAL §5).
     """
-    cuff = [o for o in report.observations if METRICS[o.metric].aperiodic and o.value is not None]
+    cuff = [o for o in report.observations if o.metric in CUFF_METRICS and o.value is not None]
     if not cuff:
         return False
+    within = CUFF_CYCLE
+    if len(cuff) < len(report.observations):  # one message of many values, at the device's own pace
+        period_s = turn.bed.devices[report.device_id].profile.expected_interval_s
+        within = max(within, timedelta(seconds=WHOLE_STEPS * period_s))
     for observation in cuff:
         before = turn.bed.latest.get(observation.metric)
         if (
@@ -90,19 +95,13 @@ def _is_carried(turn: Turn, report: Report) -> bool:
             or before.device_id != report.device_id
             or before.value != observation.value
             or before.seen_at is None
-            or turn.now - before.seen_at > _cycle(turn, report.device_id)
+            or turn.now - before.seen_at > within
         ):
             return False
     for observation in cuff:
         before = turn.bed.latest[observation.metric]
         turn.bed.latest[observation.metric] = before._replace(seen_at=turn.now)
     return True
-
-
-def _cycle(turn: Turn, device_id: str) -> timedelta:
-    """Return within what time equal cuff values are the same measurement: a cycle, or two messages."""
-    period_s = turn.bed.devices[device_id].profile.expected_interval_s
-    return timedelta(seconds=max(CUFF_CYCLE_S, WHOLE_STEPS * period_s))
 
 
 def _instant(turn: Turn, report: Report, observation: Observation, at: datetime) -> datetime:
@@ -148,7 +147,20 @@ def _record(turn: Turn, observation: Observation, source: str, at: datetime, nom
     if METRICS[name].aperiodic:
         _cuff(turn, session, observation, at)
         return
+    _look_at_readiness(turn, session, name, before, value)
     _continuous(turn, session, observation, at, _step_s(before, at, nominal_s, source), slot)
+
+
+def _look_at_readiness(turn: Turn, session: Session, name: str, before: Reading | None, value: float) -> None:
+    """Notice that a value crosses what readiness for discharge asks of it, or is there again."""
+    band = session.plan.get(name)
+    if session.phase != "observation" or band is None or band.near is None:
+        return
+    if before is None or before.value is None or before.seen_at is None:
+        turn.measured = True
+        return
+    absent = turn.now - before.seen_at >= readiness.DEVICE_VALUE_LASTS
+    turn.measured |= absent or (before.value >= band.near) != (value >= band.near)
 
 
 def _slot(turn: Turn, name: str, before: Reading | None, source: str) -> tuple[str, Reading | None]:

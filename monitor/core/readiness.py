@@ -21,7 +21,7 @@ Answered = Literal["met", "not met", "not measured"]
 
 
 class Judged(NamedTuple):
-    """One criterion with its answer, in words, and when time alone would meet it (``None``: never)."""
+    """One criterion with its answer, in words, and when time alone will change it (``None``: never)."""
 
     criterion: Criterion
     answer: Answered
@@ -87,31 +87,34 @@ def _not_rising(bed: Bed, session: Session, criterion: Criterion, now: datetime)
 
 
 def _near_base(bed: Bed, session: Session, criterion: Criterion, now: datetime) -> Judged:
-    value, base = _fresh(bed, criterion.metric, now), session.base(criterion.metric)
-    if value is None:
+    reading, base = _fresh(bed, criterion.metric, now), session.base(criterion.metric)
+    if reading is None:
         return Judged(criterion, "not measured", "no fresh value")
     if base is None:
         return Judged(criterion, "not measured", "no baseline")
     bound = base - criterion.margin
+    value, until = reading
     words = f"{value:g}, at least {bound:g} {METRICS[criterion.metric].unit}"
-    return Judged(criterion, "met" if value >= bound else "not met", words)
+    return Judged(criterion, "met" if value >= bound else "not met", words, until)
 
 
-def _fresh(bed: Bed, metric: str, now: datetime) -> float | None:
-    """Return the value that stands for now: a device's, or else what a person read a few minutes ago."""
+def _fresh(bed: Bed, metric: str, now: datetime) -> tuple[float, datetime] | None:
+    """Return the value that stands for now and until when: a device's, or else what a person read."""
     for slot, lasts in ((metric, DEVICE_VALUE_LASTS), (metric + MANUAL_SLOT, MANUAL_VALUE_LASTS)):
         latest = bed.latest.get(slot)
-        valued_at = latest.valued_at if latest is not None else None
-        if latest is not None and valued_at is not None and now - valued_at <= lasts:
-            return latest.value
+        if latest is None or latest.value is None or latest.seen_at is None:
+            continue
+        if now - latest.seen_at < lasts:
+            return latest.value, latest.seen_at + lasts
     return None
 
 
 def _recent(bed: Bed, session: Session, criterion: Criterion, now: datetime) -> Judged:
     points = session.readings.get(criterion.metric, ())
-    if not points or now - points[-1].at > timedelta(minutes=criterion.minutes):
+    lasts = timedelta(minutes=criterion.minutes)
+    if not points or now - points[-1].at >= lasts:
         return Judged(criterion, "not measured", f"none within {criterion.minutes:g} min")
-    return Judged(criterion, "met", f"read at {points[-1].at:%H:%M} UTC")
+    return Judged(criterion, "met", f"read at {points[-1].at:%H:%M} UTC", points[-1].at + lasts)
 
 
 def _score(bed: Bed, session: Session, criterion: Criterion, now: datetime) -> Judged:

@@ -68,11 +68,15 @@ class Rule(NamedTuple):
 
 
 class Band(NamedTuple):
-    """What is in force for one metric; a value strictly between ``low`` and ``high`` violates no rule."""
+    """What is in force for one metric; a value strictly between ``low`` and ``high`` violates no rule.
+
+    ``near`` is the value at which readiness for discharge turns, if it depends on this metric.
+    """
 
     rules: tuple[Rule, ...]
     low: float
     high: float
+    near: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +157,13 @@ def plan_of(session: Session) -> dict[str, Band]:
             continue
         chosen = session.protocol.filters.get(limit.filter)
         found.setdefault(limit.metric, []).append(Rule(limit, boundary, chosen))
-    return {metric: _band(rules) for metric, rules in found.items()}
+    plan = {metric: _band(rules) for metric, rules in found.items()}
+    for criterion in session.protocol.discharge:
+        base = session.base(criterion.metric) if criterion.kind == "near_base" else None
+        if base is not None:
+            band = plan.get(criterion.metric, _band([]))
+            plan[criterion.metric] = band._replace(near=base - criterion.margin)
+    return plan
 
 
 def _band(rules: list[Rule]) -> Band:

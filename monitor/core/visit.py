@@ -326,6 +326,9 @@ def timers(turn: Turn) -> Iterator[Timer]:
     if session.phase == "dosing" and ends is not None:
         yield ends, _time_ends_dosing
     if session.phase == "observation":
-        for one in readiness.judge(turn.bed, turn.now):
+        judged = readiness.judge(turn.bed, turn.now)
+        if readiness.all_met(judged) != session.ready_announced:
+            yield turn.now, announce_readiness
+        for one in judged:
             if one.due_at is not None:
                 yield one.due_at, announce_readiness

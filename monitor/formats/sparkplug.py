@@ -106,7 +106,8 @@ def _payload_class() -> Any:
 Payload = _payload_class()
 
 _SIGNED_BITS = {1: 8, 2: 16, 3: 32, 4: 64}  # Int8 to Int64: two's complement in an unsigned field
-_GOOD, _BAD, _STALE = 192, 0, 500  # property "Quality"
+_GOOD = 192  # property "Quality"
+_REFUSED = {0: "bad", 500: "stale"}
 _MESSAGES = frozenset({"NBIRTH", "DBIRTH", "NDATA", "DDATA", "NDEATH", "DDEATH"})
 _REBIRTH = "send the edge node the rebirth command, or name its aliases in options.aliases"
 
@@ -199,7 +200,7 @@ def _read_metrics(
     names: list[tuple[Any, str]] = []
     unexplained = 0
     for metric in message.metrics:
-        name = metric.name
+        name = _text(metric.name)
         alias = str(metric.alias) if metric.HasField("alias") else ""
         if name and alias and kind.endswith("BIRTH"):
             known[alias] = name
@@ -250,11 +251,9 @@ def _observation(target: str, metric: Any) -> Observation:
         return Observation(target, None, INVALID, "is_null: no value")
     one = observe(target, _value(metric), unit if find_scale(METRICS[target].unit, unit) else "")
     quality = properties.get("Quality", properties.get("quality"))
-    if quality == _BAD and quality is not False:
-        return refuse(one, "quality bad")
-    if quality == _STALE:
-        return refuse(one, "quality stale")
-    if quality is not None and quality != _GOOD:
+    if quality in _REFUSED and quality is not False:
+        one = refuse(one, f"quality {_REFUSED[quality]}")
+    elif quality is not None and quality != _GOOD:
         one = doubt(one, f"quality {shown(quality, 12)}")
     return one._replace(reason=join(one.reason, "historical")) if metric.is_historical else one
 
@@ -264,7 +263,7 @@ def _value(metric: Any) -> Any:
     chosen = metric.WhichOneof("value")
     if chosen is None:
         return None
-    value = getattr(metric, chosen)
+    value = _text(getattr(metric, chosen))
     bits = _SIGNED_BITS.get(metric.datatype)
     if bits and chosen in {"int_value", "long_value"}:
         size = 32 if chosen == "int_value" else 64
@@ -273,6 +272,11 @@ def _value(metric: Any) -> Any:
     if chosen == "float_value":
         return _shortest(value)
     return value
+
+
+def _text(value: Any) -> Any:
+    """Return a text that was no UTF-8, which protobuf gives as bytes, with its wrong bytes replaced."""
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else value
 
 
 def _shortest(value: float) -> float:
@@ -289,7 +293,7 @@ def _properties(metric: Any) -> Mapping[str, Any]:
     for key, value in zip(metric.properties.keys, metric.properties.values, strict=False):
         chosen = value.WhichOneof("value")
         if chosen and not value.is_null:
-            found[key] = getattr(value, chosen)
+            found[_text(key)] = _text(getattr(value, chosen))
     return found
 
 

@@ -141,8 +141,9 @@ def _holders(outcome: Outcome, bed: Bed, notify: Notify) -> Holders:
         return {}
     alarm = _alarm(outcome, bed)
     if name in FOLLOW_UPS:
+        spoken_for = alarm is not None and bool(alarm.covered_by)
         ends_with_session = name == "AlarmEnded" and bool(outcome.session_id) and bed.session is None
-        return {} if ends_with_session else _routed(outcome, bed, notify, follow_up=True)
+        return {} if spoken_for or ends_with_session else _routed(outcome, bed, notify, follow_up=True)
     if name == "AlarmOffered":
         return _reached(notify, outcome.detail.get("people", ()))
     if name == "AlarmReminded":
@@ -151,6 +152,8 @@ def _holders(outcome: Outcome, bed: Bed, notify: Notify) -> Holders:
         found = {**_routed(outcome, bed, notify), **_reached(notify, people)}
         return {target: person for target, person in found.items() if target not in heard}
     if outcome.detail.get("covered_by") or outcome.detail.get("signal", "on") != "on":
+        return {}
+    if name == "AlarmResumed" and alarm is not None and alarm.ownership.state == "accepted":
         return {}
     offered = _reached(notify, _offered_now(outcome, bed, alarm))
     return {target: who for target, who in _routed(outcome, bed, notify).items() if target not in offered}

@@ -21,7 +21,7 @@ from monitor.core.record import SessionRecord, Trace
 from monitor.core.vitals import METRICS
 from monitor.records.clockface import Clockface, instant
 from monitor.records.sections import SCALES
-from monitor.records.story import CUFF, AlarmStory, Cuff, Dose, Gap, Story
+from monitor.records.story import CUFF, AlarmStory, Cuff, Dose, Gap, Story, lowest_and_highest
 from monitor.records.table import digest
 
 Resource = dict[str, Any]
@@ -31,7 +31,6 @@ LOINC, UCUM = "http://loinc.org", "http://unitsofmeasure.org"
 MDC, SNOMED = "urn:iso:std:iso:11073:10101", "http://snomed.info/sct"
 TERMS = "http://terminology.hl7.org/CodeSystem"
 PROFILE = "http://hl7.org/fhir/StructureDefinition"
-EVERY_S = 300.0  # of a continuous metric: the lowest and the highest value of each five minutes, as measured
 SEVERITY = {"high": "high", "medium": "moderate", "low": "low"}
 ROUTES = {  # SNOMED CT [G: to be confirmed by the site's terminology]
     "in": ("46713006", "Nasal route"),
@@ -64,7 +63,7 @@ def build(record: SessionRecord, *, site: str, zone: str) -> Resource:
     """Return the bundle as JSON values."""
     writer = _Writer(record, site, Clockface(zone))
     entries = [writer.entry(one) for one in writer.resources()]
-    return _clean(
+    bundle: Resource = _clean(
         {
             "resourceType": "Bundle",
             "type": "transaction",
@@ -73,6 +72,7 @@ def build(record: SessionRecord, *, site: str, zone: str) -> Resource:
             "entry": entries,
         }
     )
+    return bundle
 
 
 class _Writer:
@@ -108,7 +108,7 @@ class _Writer:
         return {"device": {"reference": self.lasting("device", device_id)}}
 
     def entry(self, resource: Resource) -> Resource:
-        """Return a resource with its request: patients and devices are never overwritten, the rest is replaced."""
+        """Return a resource with its request; patients and devices are never overwritten."""
         kind, urn = resource["resourceType"], resource["identifier"][0]["value"]
         search = f"identifier=urn:ietf:rfc:3986%7C{urn}"
         request = {"method": "PUT", "url": f"{kind}?{search}"}
@@ -217,7 +217,7 @@ class _Writer:
             yield self._single(CUFF[3], cuff.at, cuff.values[CUFF[3]], cuff.source, cuff.mark)
 
     def _continuous(self, trace: Trace) -> Iterator[Resource]:
-        for position in _extremes(trace):
+        for position in lowest_and_highest(trace):
             mark = trace.marks.get(position, "")
             yield self._single(
                 trace.metric, instant(trace.at[position]), trace.values[position], trace.device_id, mark
@@ -376,20 +376,6 @@ def _code(metric: str) -> Resource:
     loinc = dict.fromkeys(filter(None, (REQUIRED.get(metric, ("",))[0], shown.loinc)))
     coding = [{"system": LOINC, "code": code} for code in loinc] + [{"system": MDC, "code": str(shown.mdc)}]
     return {"coding": coding, "text": shown.label}
-
-
-def _extremes(trace: Trace) -> list[int]:
-    """Return the positions of the lowest and the highest value of each five minutes, oldest first."""
-    bins: dict[int, list[int]] = {}
-    for position, (at, value) in enumerate(zip(trace.at, trace.values, strict=True)):
-        if value is not None:
-            bins.setdefault(int(at // EVERY_S), []).append(position)
-    chosen: set[int] = set()
-    for positions in bins.values():
-        low = min(positions, key=lambda one: trace.values[one] or 0.0)
-        high = max(positions, key=lambda one: trace.values[one] or 0.0)
-        chosen |= {low} if trace.values[low] == trace.values[high] else {low, high}
-    return sorted(chosen)
 
 
 def _number(value: float) -> int | float:

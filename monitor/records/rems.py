@@ -27,8 +27,9 @@ DOSES_MG = {56.0: "56 mg", 84.0: "84 mg"}
 # The reading nearest to 40 minutes, within 35 to 45 (CLINICAL section 2, prefill rule a; label).
 AFTER, WINDOW = timedelta(minutes=40), timedelta(minutes=5)
 NOTICE = (
-    "Prefilled from this session's readings only; nothing is carried forward. A person checks every value, answers "
-    "what is open, and compares the fields with the current form. Secondary notification: not a primary alarm."
+    "Prefilled from this session's readings only; nothing is carried forward. A person checks every value, "
+    "answers what is open, and compares the fields with the current form. Secondary notification: not a "
+    "primary alarm."
 )
 
 
@@ -124,7 +125,8 @@ def prefill(record: SessionRecord, *, site: str, zone: str, version: str = VERSI
     """
     if record.protocol.route != "in":
         raise ValueError(
-            f"the SPRAVATO REMS form is for intranasal esketamine; this session's route is {record.protocol.route}"
+            "the SPRAVATO REMS form is for intranasal esketamine; "
+            f"this session's route is {record.protocol.route}"
         )
     found, story = schema(version), Story(record)
     facts = _Facts(story, Clockface(zone, [story.started_at, story.ended_at]), site)
@@ -247,19 +249,20 @@ class _Facts:
         )
 
     def pressure_last(self) -> Prefilled:
-        after = [
-            cuff for cuff in self.cuffs if self.first is not None and cuff.at > self.first + AFTER + WINDOW
-        ]
-        return self._pressure(
-            after[-1] if after else None, "no complete reading later than 45 min after the dose"
-        )
+        late = [cuff for cuff in self.cuffs if self.first and cuff.at > self.first + AFTER + WINDOW]
+        if not late:
+            return Prefilled(None, "no complete reading later than 45 min after the dose")
+        left = (self.story.ended_at - late[-1].at) / timedelta(minutes=1)
+        found = self._pressure(late[-1], "")
+        return found._replace(origin=f"{found.origin}, {left:.0f} min before the end")
 
     def _pressure(self, cuff: Cuff | None, why_not: str) -> Prefilled:
         if cuff is None or self.first is None:
             return Prefilled(None, why_not)
         pair = f"{cuff.values['nibp_systolic']:.0f}/{cuff.values['nibp_diastolic']:.0f}"
         minutes = (cuff.at - self.first) / timedelta(minutes=1)
-        words = f"{cuff.source}, {self._time(cuff.at)}, {abs(minutes):.1f} min {'after' if minutes > 0 else 'before'} the dose"
+        side = "after" if minutes > 0 else "before"
+        words = f"{cuff.source}, {self._time(cuff.at)}, {abs(minutes):.1f} min {side} the dose"
         return Prefilled(pair, words + (f"; doubtful: {cuff.mark}" if cuff.mark else ""))
 
     def oximetry(self) -> Prefilled:

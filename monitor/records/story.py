@@ -23,6 +23,7 @@ CUFF = ("nibp_systolic", "nibp_diastolic", "nibp_mean", "nibp_pulse_rate")
 GAP_AFTER_S = 30.0
 BREAK_AFTER_S = 10.0
 SLOW_PERIODS = 2.5  # a device that reports each minute has no gap after ten seconds
+EVERY_S = 300.0  # what is sent of a continuous metric: lowest and highest of each five minutes, as measured
 NEAR = timedelta(seconds=30)  # how far from a cuff reading a saturation may be and still stand beside it
 
 
@@ -261,6 +262,20 @@ def runs(trace: Trace, break_after_s: float) -> Iterator[list[int]]:
             run.append(position)
     if run:
         yield run
+
+
+def lowest_and_highest(trace: Trace) -> list[int]:
+    """Return the positions of the lowest and the highest value of each five minutes, oldest first."""
+    bins: dict[int, list[int]] = {}
+    for position, (at, value) in enumerate(zip(trace.at, trace.values, strict=True)):
+        if value is not None:
+            bins.setdefault(int(at // EVERY_S), []).append(position)
+    chosen: set[int] = set()
+    for positions in bins.values():
+        low = min(positions, key=lambda one: trace.values[one] or 0.0)
+        high = max(positions, key=lambda one: trace.values[one] or 0.0)
+        chosen |= {low} if trace.values[low] == trace.values[high] else {low, high}
+    return sorted(chosen)
 
 
 def _gaps(trace: Trace, after_s: float, ended_at: datetime) -> Iterator[Gap]:

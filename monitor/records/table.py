@@ -43,7 +43,7 @@ COLUMNS = (
 # What spreadsheets may run as a formula (OWASP CSV injection), with the full-width forms that some accept.
 # The apostrophe is one of them so that taking it off again is never ambiguous.
 _SIGNS = "=+\\-@\uff1d\uff0b\uff0d\uff20"
-_FIRST = re.compile(f"[{_SIGNS}\t\r\n'|%]")
+_FIRST = re.compile(f"\\s*[{_SIGNS}'|%]|[\t\r\n]")
 # Where the decimal sign is a comma, spreadsheets split at semicolons, in the middle of our cell too.
 _WITHIN = re.compile(f"([;\t\r\n]\\s*'*)(?=[{_SIGNS}])")
 _DISARMED = re.compile(f"([;\t\r\n]\\s*'*)'(?=[{_SIGNS}])")

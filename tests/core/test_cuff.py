@@ -13,9 +13,14 @@ from tests.core.scene import CUFF, OXIMETER, Scene, observations
 MINUTE = 60.0
 
 
+def cuffed() -> Scene:
+    """Return a scene of the cuff alone."""
+    return Scene().start(without=("spo2", "pulse_rate"), reason="a story of the cuff")
+
+
 def test_a_high_reading_is_confirmed_by_a_repeat() -> None:
     """ALARMS §3.3, drill 2: 168/102, repeat 164/100 within 2 min: then it alarms, with both in the text."""
-    scene = Scene().start()
+    scene = cuffed()
     scene.cuff(168, 95)
     assert scene.rules() == set()
     assert scene.names("ReadingUnconfirmed") == ["ReadingUnconfirmed"]
@@ -31,7 +36,7 @@ def test_a_high_reading_is_confirmed_by_a_repeat() -> None:
 
 def test_a_repeat_inside_the_limit_is_told_and_alarms_nothing() -> None:
     """ALARMS §3.3: not confirmed: both readings are in the record."""
-    scene = Scene().start()
+    scene = cuffed()
     scene.cuff(168, 80)
     scene.cuff(150, 80, after_s=90)
     assert scene.rules() == set()
@@ -40,7 +45,7 @@ def test_a_repeat_inside_the_limit_is_told_and_alarms_nothing() -> None:
 
 def test_the_hard_ceiling_alarms_on_the_first_reading() -> None:
     """ALARMS §3.3, drill 3: 186/112 fires at once and asks for a repeat within 2 min."""
-    scene = Scene().start()
+    scene = cuffed()
     scene.cuff(186, 112)
     assert {"systolic-high-urgent", "diastolic-high-urgent"} <= scene.rules()
     assert scene.alarm("systolic-high-urgent").priority == "high"
@@ -50,7 +55,7 @@ def test_the_hard_ceiling_alarms_on_the_first_reading() -> None:
 
 def test_a_missing_repeat_is_a_technical_alarm_and_clears_nothing() -> None:
     """ALARMS §3.3: the first reading stands as unconfirmed; the next one above the limit confirms it."""
-    scene = Scene().start()
+    scene = cuffed()
     scene.cuff(168, 80)
     scene.wait(119)
     assert "repeat:cuff" not in scene.rules()
@@ -64,7 +69,7 @@ def test_a_missing_repeat_is_a_technical_alarm_and_clears_nothing() -> None:
 
 def test_a_reading_in_doubt_needs_a_repeat_even_at_the_ceiling() -> None:
     """CLINICAL §5: a pulse pressure under 10 is suspect: held for one repeat, no longer."""
-    scene = Scene().start()
+    scene = cuffed()
     scene.cuff(188, 180)
     assert "systolic-high-urgent" not in scene.rules()
     scene.wait(121)
@@ -75,7 +80,7 @@ def test_a_reading_in_doubt_needs_a_repeat_even_at_the_ceiling() -> None:
 
 def test_drill_7_a_single_outlier_at_the_ceiling() -> None:
     """Drill 7: 221/148, then 139/84: told at once (hard ceiling), ended by the repeat, latched until seen."""
-    scene = Scene().start()
+    scene = cuffed()
     scene.cuff(221, 148)
     scene.cuff(139, 84, after_s=90)
     assert scene.rules() == set()
@@ -84,7 +89,7 @@ def test_drill_7_a_single_outlier_at_the_ceiling() -> None:
 
 def test_a_rise_from_the_patients_own_baseline_alarms() -> None:
     """ALARMS §3.3: median of 2 pre-dose readings 5 min apart; +40 alarms; without a baseline it is off."""
-    scene = Scene().start()
+    scene = cuffed()
     scene.cuff(110, 70)
     scene.cuff(111, 70, after_s=MINUTE)
     assert not scene.of("BaselineEstablished"), "too close together for a second reading"
@@ -100,7 +105,7 @@ def test_a_rise_from_the_patients_own_baseline_alarms() -> None:
 
 def test_the_baseline_only_tightens() -> None:
     """ALARMS §3.3: a high baseline never lifts the absolute ceiling."""
-    scene = Scene().start()
+    scene = cuffed()
     for _ in range(2):
         scene.cuff(138, 88, after_s=5 * MINUTE)
     scene.cuff(170, 88, after_s=5 * MINUTE)
@@ -111,7 +116,7 @@ def test_the_baseline_only_tightens() -> None:
 
 def test_twenty_percent_marks_the_chart_once_and_never_alarms() -> None:
     """CLINICAL §0 row 4: +20 % is an annotation."""
-    scene = Scene().start()
+    scene = cuffed()
     for _ in range(2):
         scene.cuff(100, 70, after_s=5 * MINUTE)
     for _ in range(3):

@@ -1,11 +1,14 @@
 """Good payloads of every format, made here: the ground from which the fuzzer starts and the bench measures.
 
-Each row is a format, a payload, its topic and its options. Every row decodes to at least one value or presence.
+Each row is a format, a payload, its topic and its options. Every row decodes to at least one value or
+presence.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from monitor.formats.sparkplug import Payload
@@ -19,7 +22,7 @@ class Sample(NamedTuple):
     format: str
     payload: bytes
     topic: str = ""
-    options: dict[str, Any] = {}
+    options: Mapping[str, Any] = MappingProxyType({})
 
 
 def _json(document: Any) -> bytes:
@@ -27,7 +30,12 @@ def _json(document: Any) -> bytes:
 
 
 def sparkplug_payload(
-    metrics: dict[str, float], *, aliases: bool = False, names: bool = True, at_ms: int = EPOCH_MS, **more: Any
+    metrics: dict[str, float],
+    *,
+    aliases: bool = False,
+    names: bool = True,
+    at_ms: int = EPOCH_MS,
+    **more: Any,
 ) -> bytes:
     """Return a Sparkplug B payload; ``aliases`` numbers the metrics from 1, ``names`` names them."""
     message = Payload(timestamp=at_ms, seq=7)
@@ -40,9 +48,10 @@ def sparkplug_payload(
     return bytes(message.SerializeToString())
 
 
+_CUFF_AT = "20261123115500+0000"
 HL7 = "\r".join(
     (
-        r"MSH|^~\&|VSP^0011223344556677^EUI-64|GE|||20261123120000+0000||ORU^R01^ORU_R01|1|P|2.6||||||UNICODE UTF-8",
+        r"MSH|^~\&|VSP^0011223344556677^EUI-64|GE|||20261123120000+0000||ORU^R01^ORU_R01|1|P|2.6",
         "PID|||HED12^^^PID^MR||DOE^JANE",
         "PV1||E|ICU^^B7",
         "OBR|1|||69965^MDC_DEV_MON_PHYSIO_MULTI_PARAM_MDS^MDC|||20261123120000+0000",
@@ -50,8 +59,8 @@ HL7 = "\r".join(
         "OBX|2|NM|147842^MDC_ECG_HEART_RATE^MDC|1.7.4.1|72|264864^MDC_DIM_BEAT_PER_MIN^MDC|||||R",
         "OBX|3|NM|150456^MDC_PULS_OXIM_SAT_O2^MDC|1.6.1.1|98|262688^MDC_DIM_PERCENT^MDC|||||R",
         "OBX|4|NM|149530^MDC_PULS_OXIM_PULS_RATE^MDC|1.6.1.2|71|264864^MDC_DIM_BEAT_PER_MIN^MDC|||||R",
-        "OBX|5|NM|150021^MDC_PRESS_BLD_NONINV_SYS^MDC|1.1.9.1|121|266016^MDC_DIM_MMHG^MDC|||||R|||20261123115500+0000",
-        "OBX|6|NM|150022^MDC_PRESS_BLD_NONINV_DIA^MDC|1.1.9.2|78|266016^MDC_DIM_MMHG^MDC|||||R|||20261123115500+0000",
+        f"OBX|5|NM|150021^MDC_PRESS_BLD_NONINV_SYS^MDC|1.1.9.1|121|266016^MDC_DIM_MMHG^MDC|||||R|||{_CUFF_AT}",
+        f"OBX|6|NM|150022^MDC_PRESS_BLD_NONINV_DIA^MDC|1.1.9.2|78|266016^MDC_DIM_MMHG^MDC|||||R|||{_CUFF_AT}",
         "OBX|7|NM|150344^MDC_TEMP^MDC|1.2.1.1|36.8|268192^MDC_DIM_DEGC^MDC|||||R",
         "",
     )
@@ -78,14 +87,21 @@ NATIVE = _json(
         "boot_id": "b7f1",
         "sequence": 123,
         "mode": "real",
-        "values": {"heart_rate": 72, "pulse_rate": 71, "spo2": 98, "nibp_systolic": 121, "nibp_diastolic": 78},
+        "values": {
+            "heart_rate": 72,
+            "pulse_rate": 71,
+            "spo2": 98,
+            "nibp_systolic": 121,
+            "nibp_diastolic": 78,
+        },
         "quality": {"spo2": "questionable"},
         "faults": ["low_perfusion"],
     }
 )
 IVY = (
     b"\xffANSAR-B " + bytes(range(100, 200)) * 4 + b"\xfb"
-    b"HR=1;80;ECG-II-DIAG;\rRR=1;35;APNEA: 20 SEC;\rETCO2=1;;;\rSPO2=1;98;PR=81 ;\rNIBP=4;121;75;92;80;;\r\xfe"
+    b"HR=1;80;ECG-II-DIAG;\rRR=1;35;APNEA: 20 SEC;\rETCO2=1;;;\r"
+    b"SPO2=1;98;PR=81 ;\rNIBP=4;121;75;92;80;;\r\xfe"
 )
 AVA4 = {
     "type": "reportAttribute",
@@ -110,21 +126,35 @@ SAMPLES: tuple[Sample, ...] = (
     Sample("gatt", b"16780050005d00ea070604081e0048000000", "gw/2A35"),
     Sample("gatt", _json({"mac": "AA:BB:CC:DD:EE:FF", "char": "2A5F", "value": "0c610048000040000800"})),
     Sample("gatt", b"0e4b8000", "gw/2a37"),
-    Sample("theengs", _json({"id": "A1:B2:C3:D4:E5:F6", "name": "H10", "type": "BODY", "bpm": 66, "batt": 90})),
+    Sample(
+        "theengs", _json({"id": "A1:B2:C3:D4:E5:F6", "name": "H10", "type": "BODY", "bpm": 66, "batt": 90})
+    ),
     Sample(
         "openmqttgateway",
         _json({"id": "A1:B2:C3:D4:E5:F6", "name": "Polar H10", "manufacturerdata": "6b003b164446"}),
     ),
     Sample("thingsboard", _json({"Device A": [{"ts": EPOCH_MS, "values": {"spo2": 97, "pulse": 66}}]})),
     Sample("tasmota", _json({"Time": "2026-11-23T12:00:00Z", "MAX30102": {"SpO2": 97, "HeartRate": 72}})),
-    Sample("tasmota", _json({"BLEOperation": {"MAC": "A4C138000001", "char": "2A35", "notify": "00780050005D00"}})),
-    Sample("zigbee2mqtt", _json({"heart_rate": 64, "battery_low": True, "last_seen": "2026-11-23T12:00:00Z"})),
+    Sample(
+        "tasmota",
+        _json({"BLEOperation": {"MAC": "A4C138000001", "char": "2A35", "notify": "00780050005D00"}}),
+    ),
+    Sample(
+        "zigbee2mqtt", _json({"heart_rate": 64, "battery_low": True, "last_seen": "2026-11-23T12:00:00Z"})
+    ),
     Sample("esphome", b"97", "node/sensor/spo2/state"),
     Sample("ava4", _json(AVA4)),
-    Sample("keymap", _json({"d": {"x": {"t": EPOCH_MS, "o": {"sat": 97, "out": False}, "bp": [16.0]}}}), "", KEYMAP),
+    Sample(
+        "keymap",
+        _json({"d": {"x": {"t": EPOCH_MS, "o": {"sat": 97, "out": False}, "bp": [16.0]}}}),
+        "",
+        KEYMAP,
+    ),
     Sample("keymap", _json({"vitals": {"SpO2": "97 %", "bp": "120/80", "pulse": 66}, "time": EPOCH_MS})),
-    Sample("sparkplug", sparkplug_payload({"Vitals/SpO2": 97.0, "Vitals/Pulse": 66.0}), "spBv1.0/w/DBIRTH/n/d"),
+    Sample(
+        "sparkplug", sparkplug_payload({"Vitals/SpO2": 97.0, "Vitals/Pulse": 66.0}), "spBv1.0/w/DBIRTH/n/d"
+    ),
     Sample("serial", IVY),
-    Sample("serial", bytes.fromhex("aa550f0801603e005000c0") + b"\x1f"),
+    Sample("serial", bytes.fromhex("aa550f0801603e005000c008")),
     Sample("serial", bytes([0x85, 60, 3, 66, 97, 0x85, 61, 3, 66, 97]), "", {"protocol": "bci"}),
 )

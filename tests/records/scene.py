@@ -257,3 +257,49 @@ def infusion(started_at: datetime = START, minutes: int = 130) -> SessionRecord:
 def bare(name: str = "in-esketamine", mode: Mode = "real") -> SessionRecord:
     """Play a session in which nothing was measured, given or said, and that still runs."""
     return _begin(name, START, mode).record()
+
+
+def cuffs_only(
+    cuffs: Cuffs,
+    doses: tuple[tuple[float, float], ...] = ((10.0, 28.0), (15.0, 28.0)),
+    minutes: float = 136.0,
+    *,
+    started_at: datetime = START,
+    mode: Mode = "real",
+) -> SessionRecord:
+    """Play an intranasal session with nothing but these cuff readings and doses (minute, mg)."""
+    play = _begin("in-esketamine", started_at, mode)
+    todo = [(minute, lambda m=minute, v=values: _read(play, m, v)) for minute, values in cuffs]
+    todo += [
+        (at, lambda m=at, a=mg: play.give(m, given.RecordDose(a, "in", play.by, reason="seen")))
+        for at, mg in doses
+    ]
+    for _, step in sorted(todo, key=lambda one: one[0]):
+        step()
+    play.give(minutes, given.EndSession(play.by, "end of the test"))
+    return play.record()
+
+
+def _read(play: Play, minute: float, values: tuple[float, float, float, float]) -> None:
+    play.report(minute, CUFF, dict(zip(PRESSURE, values, strict=True)))
+
+
+def noted(text: str) -> SessionRecord:
+    """Play a short session in which a person writes this note and ends it with the same words."""
+    play = _begin("in-esketamine", START, "real")
+    play.give(1.0, given.RecordNote("symptom", text, play.by))
+    play.give(2.0, given.EndSession(play.by, text.strip() or "end"))
+    return play.record()
+
+
+EVERY_SCENE = ("esketamine", "drill", "infusion", "bare")
+
+
+def scene(name: str) -> SessionRecord:
+    """Return one of the played sessions by name."""
+    return {
+        "esketamine": esketamine,
+        "drill": lambda: esketamine(mode="drill", signed=False),
+        "infusion": infusion,
+        "bare": bare,
+    }[name]()

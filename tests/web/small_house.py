@@ -194,28 +194,32 @@ class SmallDesk:
     """The loop: one thread, one queue, the real core."""
 
     def __init__(self, configuration: Configuration, archive: SmallArchive) -> None:
-        """Put every device at its bed and begin."""
+        """Put every device at its bed, some hours ago, and begin."""
         self.archive = archive
         self.clock = SystemClock()
         self.hub: Any = None
         self.leases: dict[str, tuple[bool, float]] = {}
         self.well = True
+        self.ticking = True
         self._inbox: queue.Queue[tuple[str, Input, datetime | None, Future[Reply]] | None] = queue.Queue()
         self._beds = {entry.id: Bed(entry.id) for entry in configuration.ward.beds}
         self._beds["station"] = Bed("station")
         self._thread = threading.Thread(target=self._run, name="small-desk", daemon=True)
+        self.ticking = False
         self._thread.start()
+        long_ago = self.now() - timedelta(hours=6)
         for device in configuration.ward.devices:
             if device.bed:
-                self.submit(device.bed, Associate(device.profile())).result(5)
+                self.submit(device.bed, Associate(device.profile()), long_ago).result(5)
 
     def _run(self) -> None:
         while True:
             try:
                 taken = self._inbox.get(timeout=0.5)
             except queue.Empty:
-                for name in self._beds:
-                    self._advance(name, Tick(), self.clock.now())
+                if self.ticking:
+                    for name in self._beds:
+                        self._advance(name, Tick(), self.clock.now())
                 continue
             if taken is None:
                 return
@@ -283,8 +287,11 @@ def ward(beds: int) -> Configuration:
 class SmallHouse:
     """Desk, archive, people and server together."""
 
-    def __init__(self, folder: Path, beds: int = 4, port: int = 0, **options: Any) -> None:
-        """Start everything on a free port, with one person for each role."""
+    def __init__(self, folder: Path, beds: int = 4, port: int = 0, history: bool = False, **options: Any) -> None:
+        """Start everything on a free port, with one person for each role.
+
+        ``history``: time stands still until ``desk.ticking`` is set, so that a past can be told.
+        """
         self.folder = folder
         self.configuration = ward(beds)
         self.archive = SmallArchive()
@@ -296,6 +303,7 @@ class SmallHouse:
         given = {"sign": self.archive.sign, **options}
         self.site = build(self.desk, self.archive, self.configuration, self.users, **given)
         self.desk.hub = self.site.hub
+        self.desk.ticking = not history
         self.server = Server(self.site, port=port)
         self.server.start()
 

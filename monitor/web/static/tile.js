@@ -135,7 +135,7 @@ export class Tile {
     }
     const anchor = session.first_dose || session.started;
     const since = Math.floor((now - anchor) / 60_000);
-    say(this.phase, `${PHASES[session.phase]} · ${session.first_dose ? `dose +${since} min` : `${since} min`}`);
+    say(this.phase, `${PHASES[session.phase]} ${session.first_dose ? "dose " : ""}+${since} min`);
     say(this.task, taskWords(session, now));
     mark(this.task, "data-late", session.next && now > session.next.due);
     const { met, of } = session.ready;
@@ -233,8 +233,8 @@ export function taskWords(session, now) {
   const next = session.next;
   if (next) {
     const left = (next.due - now) / 1000;
-    if (left > 0) return `${next.label} in ${span(left)}`;
-    return `${next.label} DUE, ${span((next.until - now) / 1000)} left`;
+    if (left > 0) return `in ${span(left)}: ${next.label}`;
+    return `DUE, ${span((next.until - now) / 1000)} left: ${next.label}`;
   }
   if (session.cuff_due) {
     const left = (session.cuff_due - now) / 1000;

@@ -1,0 +1,51 @@
+"""What the installer and the clinician wrote: read whole, checked whole, or not started.
+
+Law: a file that is not fully understood stops the start, with every mistake listed at once by file, key and
+remedy. Secrets come by environment variable or file, never in TOML.
+"""
+
+from monitor.config.entries import (
+    BedEntry,
+    Broker,
+    Clinic,
+    DeviceEntry,
+    LadderEntry,
+    LevelEntry,
+    Notify,
+    Person,
+    RepeatTimes,
+    Route,
+    Site,
+    Store,
+    Target,
+    Ward,
+    Web,
+    read_secret,
+)
+from monitor.config.mistakes import ConfigurationError, Mistake
+from monitor.config.reading import Configuration, default_folder, load, load_protocol
+
+__all__ = [
+    "BedEntry",
+    "Broker",
+    "Clinic",
+    "Configuration",
+    "ConfigurationError",
+    "DeviceEntry",
+    "LadderEntry",
+    "LevelEntry",
+    "Mistake",
+    "Notify",
+    "Person",
+    "RepeatTimes",
+    "Route",
+    "Site",
+    "Store",
+    "Target",
+    "Ward",
+    "Web",
+    "default_folder",
+    "load",
+    "load_protocol",
+    "read_secret",
+]

@@ -1,0 +1,86 @@
+"""From the broker to the disk: nothing confirmed is lost, nothing is stored twice."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import json
+import random
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import REPOSITORY, Mosquitto, Running
+
+
+def ring_night(shared_data: Path) -> list[tuple[datetime, int]]:
+    """Read the SpO2 values of the night as it was recorded; on its own, not through our code."""
+    found = []
+    with gzip.open(shared_data / "series" / "oximeter_ring_night.csv.gz", "rt", newline="") as lines:
+        for row in csv.DictReader(lines):
+            at = datetime.strptime(row["Time"], "%H:%M:%S %b %d %Y").replace(tzinfo=UTC)
+            if row["Oxygen Level"].isdigit():  # "--" where the finger was lost
+                found.append((at, int(row["Oxygen Level"])))
+    return found
+
+
+def play(broker: Mosquitto, file: Path, device: str) -> subprocess.Popen[str]:
+    """Send a recording at full speed, as a device does."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "simulators", "play", str(file), "--device", device, "--speed", "max"]
+        + ["--broker", f"mqtt://127.0.0.1:{broker.port}", "--confirm-within", "100"],
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=REPOSITORY,
+    )
+
+
+def stored(monitor: Running, column: str) -> list[tuple[int, float]]:
+    """Return what the journal holds of a metric, straight from the file."""
+    with sqlite3.connect(f"file:{monitor.store / 'journal.db'}?mode=ro", uri=True) as db:
+        return db.execute(f"SELECT at, {column} FROM reading WHERE {column} IS NOT NULL").fetchall()
+
+
+def await_count(monitor: Running, expected: int, within_s: float) -> int:
+    """Wait until the journal holds as many SpO2 values; return how many it holds."""
+    deadline = time.monotonic() + within_s
+    while (count := len(stored(monitor, "spo2"))) < expected and time.monotonic() < deadline:
+        time.sleep(0.2)
+    return count
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [1])
+def test_p_01_a_night_played_while_the_monitor_is_killed_six_times_is_stored_once_each(
+    shared_data: Path, mosquitto: Callable[..., Mosquitto], running: Callable[..., Running], seed: int
+) -> None:
+    """P-01, P-27, R-02: kill -9 at random instants loses no valid reading and stores none twice."""
+    chance = random.Random(seed)
+    night = ring_night(shared_data)
+    valid = {(at, spo2) for at, spo2 in night if 50 <= spo2 <= 100}
+    broker = mosquitto()
+    monitor = running(broker.port)
+    monitor.start()
+    sender = play(broker, shared_data / "series" / "oximeter_ring_night.csv.gz", "oximeter-1")
+    kills = []
+    for _ in range(6):
+        time.sleep(chance.uniform(0.1, 0.9))
+        monitor.kill()
+        kills.append(len(stored(monitor, "spo2")))
+        monitor.start()
+    said, _ = sender.communicate(timeout=110)
+    count = await_count(monitor, len(valid), 30)
+    rows = stored(monitor, "spo2")
+    print(f"seed {seed}: sent {json.loads(said)}, valid {len(valid)}, stored {count}, at the kills {kills}")
+    instants = [datetime.fromtimestamp(at / 1e6, UTC) for at, _ in rows]
+    assert len(rows) == len(set(rows)), f"seed {seed}: {len(rows) - len(set(rows))} rows twice"
+    missing = valid - {(at, int(value)) for at, (_, value) in zip(instants, rows, strict=True)}
+    assert not missing, f"seed {seed}: {len(missing)} of {len(valid)} readings lost, first {min(missing)}"
+    assert len(rows) == len(valid)
+    assert any(0 < kill < len(valid) for kill in kills), f"seed {seed}: no kill fell into the night: {kills}"
