@@ -199,10 +199,10 @@ def _demo(chosen: argparse.Namespace) -> int:
 
 
 def _run(chosen: argparse.Namespace) -> int:
-    from monitor.site import Site
+    from monitor.app.site import Site
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    site = Site(_load(chosen))
+    site = Site(_load(chosen), __version__)
     try:
         site.start()
     except OSError as fault:

@@ -26,10 +26,10 @@ from pathlib import Path
 from typing import Any
 
 from monitor import config
+from monitor.app.site import Site, new_session_id
 from monitor.core import inputs as given
 from monitor.core.protocol import Phase
 from monitor.core.turn import Bed
-from monitor.site import Site, new_session_id
 
 HOST = "127.0.0.1"
 PERSON = "demo"
@@ -47,6 +47,8 @@ class Demo:
     def run(self) -> int:
         """Run until the time is over or Ctrl-C; print a summary; return the exit code."""
         logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s %(message)s")
+        for name in ("amqtt", "asyncio", "transitions"):  # the broker's own talk is nobody's concern here
+            logging.getLogger(name).setLevel(logging.CRITICAL)
         plan = json.loads(_drill("ward", "--plan", *self._same()))
         with (
             tempfile.TemporaryDirectory(prefix="afterwatch-demo-") as folder,
@@ -90,12 +92,12 @@ class Demo:
         lines: list[str] = []
         for number, bed in enumerate(plan, 1):
             lines.append(f'[[beds]]\nid = "{bed["bed_id"]}"\nlabel = "Room {number}"\n')
-            for device in bed["devices"]:
-                lines.append(
-                    f'[[devices]]\nid = "{device["device_id"]}"\nbed = "{bed["bed_id"]}"\n'
-                    f'format = "{device["format"]}"\nmetrics = {json.dumps(device["metrics"])}\n'
-                    f"expected_interval_s = {float(device['expected_interval_s'])}\n"
-                )
+            lines += [
+                f'[[devices]]\nid = "{device["device_id"]}"\nbed = "{bed["bed_id"]}"\n'
+                f'format = "{device["format"]}"\nmetrics = {json.dumps(device["metrics"])}\n'
+                f"expected_interval_s = {float(device['expected_interval_s'])}\n"
+                for device in bed["devices"]
+            ]
         (folder / "beds.toml").write_text("\n".join(lines), encoding="utf-8")
         return folder
 
@@ -109,8 +111,9 @@ class Demo:
         address = f"http://{HOST}:{site.server.port}"
         link = address + site.users.sign_in_link(PERSON)
         print(
-            "\nAfterwatch demonstration: six simulated patients, one of whom will need you within a minute.\n"
-            "Secondary notification, not a primary alarm; designed after IEC 60601-1-8, claims no conformity.\n"
+            f"\nAfterwatch demonstration: {self.beds} simulated patients; one needs you within a minute.\n"
+            "Secondary notification, not a primary alarm; designed after IEC 60601-1-8, claims no\n"
+            "conformity.\n"
             f"\n  {link}\n\nThe link signs you in once. Ctrl-C ends it.",
             flush=True,
         )

@@ -184,21 +184,21 @@ class Journal:
             How many readings were new and how many were there already.
 
         Raises:
-            sqlite3.Error: nothing of it was written.
+            JournalError: the disk refused; nothing of it was written, and trying again may help.
         """
         kept = (dict(self._names), dict(self._newest), self._chain)
         stored = repeated = 0
-        self._db.execute("BEGIN IMMEDIATE")
         try:
+            self._db.execute("BEGIN IMMEDIATE")
             for batch in batches:
                 new, old = self._write(batch)
                 stored, repeated = stored + new, repeated + old
             self._db.execute("COMMIT")
-        except BaseException:
+        except (sqlite3.Error, OSError) as fault:
             self._names, self._newest, self._chain = kept
             if self._db.in_transaction:
                 self._db.execute("ROLLBACK")
-            raise
+            raise JournalError(f"{self.path.name}: {fault}") from fault
         return Counts(stored, repeated)
 
     def _write(self, batch: Batch) -> tuple[int, int]:

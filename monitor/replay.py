@@ -240,7 +240,8 @@ def replay_envelopes(lines: Iterable[str], protocols: Mapping[str, Protocol]) ->
     Args:
         lines: JSON lines. First ``{"plan": [...]}`` as ``drill ward --plan`` prints; then messages
             ``{"at", "topic", "payload" or "payload_b64", "retained"}`` and actions
-            ``{"at", "action", "bed", …}`` with the fields of ``core.inputs``; ``{"at", "tick": true}`` lets time pass.
+            ``{"at", "action", "bed", …}`` with the fields of ``core.inputs``; ``{"at", "tick": true}`` lets
+            time pass.
         protocols: by name.
 
     Raises:

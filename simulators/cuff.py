@@ -53,6 +53,8 @@ class Cuff:
     repeat_above: tuple[float, float] | None = None
     at_s: list[float] = field(default_factory=list)
     sends_pulse: bool = True
+    announces: bool = False  # says `cuff_inflating` when it begins
+    outlier_by: float = 0.0  # mmHg that an outlier reads too high; 0 draws it
     swapped_by: float = 0.0  # mmHg that another make, put in its place, reads higher
     metrics: tuple[str, ...] = CUFF_METRICS
     planned: list[tuple[float, float]] = field(default_factory=list)  # at_s, interval_s: a change of interval
@@ -145,6 +147,7 @@ class Cuff:
         gross = self.chance.happens(0.0075 * self.artefacts) or "outlier" in troubles
         if gross:
             shift = self.chance.uniform(45.0, 90.0)
+            shift = self.outlier_by or shift
             systolic, diastolic = systolic + shift, diastolic + 0.7 * shift
         systolic, diastolic = round(systolic, 6), round(min(diastolic, systolic - 10.0), 6)
         mean = diastolic + 0.36 * (systolic - diastolic)

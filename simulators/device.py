@@ -156,6 +156,7 @@ class Device:
         messages = self._presence(now_s, troubles)
         if self.cuff is not None:
             self.cuff.auto = self.cuff.auto and "auto_off" not in troubles
+            self.cuff.outlier_by = self._size(now_s, "outlier")
             self.cuff.swapped_by = self._size(now_s, "bias")
         looks = self._look(now_s, troubles)
         if looks and "off" not in troubles:
@@ -179,6 +180,7 @@ class Device:
             self._cuff_start_s = cuff.next_start_s(now_s)
         elif cuff is not None and cuff.busy_until_s is None and now_s >= self._cuff_start_s:
             cuff.start(truth)
+            looks += [Look({}, ("cuff_inflating",))] if cuff.announces else []
             self._cuff_start_s = float("inf")
         return looks
 

@@ -198,7 +198,8 @@ class Forbidden(Strict):
 class Task(Strict):
     """What staff should do: ``at_min`` is when the robot does it in a fast run.
 
-    ``after`` names the rule whose alarm starts the clock for people; without it, ``at_min`` does.
+    ``after`` names the rule whose alarm starts the clock for people; without it, ``at_min`` does. ``refused``
+    says that the monitor must refuse it.
     """
 
     does: ActionName
@@ -219,6 +220,7 @@ class Task(Strict):
     amount_mg: float | None = None
     route: str = ""
     seconds: float | None = None
+    refused: bool = False
 
 
 class Drill(Strict):

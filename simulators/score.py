@@ -222,7 +222,7 @@ def _did(task: Task, outcomes: Sequence[Heard]) -> Check:
     if since is None:
         check.text = f"{task.after} was not raised: nothing to do"
         return check
-    names = OUTCOME_OF[task.does]
+    names = ("Refused",) if task.refused else OUTCOME_OF[task.does]
     for one in outcomes:
         same = one.rule == task.after or task.does not in ("acknowledge", "accept", "reset")
         if one.outcome in names and one.bed == task.bed and same and one.minute >= since - 1e-6:

@@ -145,6 +145,7 @@ def _bed(drill: Drill, lying: Lying, number: int, second_0: datetime, site: str,
         auto=lying.cuff.auto,
         clock_offset_s=30.0,
         at_s=[at * 60.0 for at in lying.cuff.at_min],
+        announces=lying.cuff.same_arm,
     )
     arm = cuff.inflated if lying.cuff.same_arm else None
     sensors: dict[str, Sensor] = {
@@ -222,6 +223,8 @@ def _acts(stage: Stage) -> Iterator[tuple[float, dict[str, Any]]]:
     drill = stage.drill
     for lying in drill.beds:
         yield _act(stage, BEGIN_MIN, lying.bed, "start_session", **_session(lying))
+        if lying.cuff.same_arm:
+            yield _act(stage, BEGIN_MIN, lying.bed, "same_limb", same=True, by=ROBOT)
         for dose in _doses(lying):
             given = dose_record(dose, "in_minutes", 0.0)
             fields = {"amount_mg": given["amount_mg"], "route": given["route"], "by": ROBOT}

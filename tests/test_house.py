@@ -87,7 +87,14 @@ def core_sources() -> list[Source]:
 # --- floors -------------------------------------------------------------------------------------------------
 
 CORE = "monitor.core"
-GROUND = (CORE, "monitor.formats", "monitor.config", "monitor.clock")
+GROUND = (
+    CORE,
+    "monitor.formats",
+    "monitor.config",
+    "monitor.clock",
+    "monitor.schema",  # how the journal lies on the disk: written by `journal`, read by `series`
+    "monitor.snapshot",  # a bed as bytes
+)
 ROOMS = tuple(f"monitor.{room}" for room in ("mqtt", "journal", "notify", "series", "records", "web"))
 
 # Room -> what of ours it may import besides itself. The first row that holds a module counts.
@@ -97,6 +104,10 @@ FLOORS: dict[str, tuple[str, ...]] = {
     "monitor.clock": (CORE,),
     "monitor.config": (CORE, "monitor.formats"),
     **dict.fromkeys(ROOMS, GROUND),
+    "monitor.schema": (CORE,),
+    "monitor.snapshot": (CORE,),
+    "monitor.wording": (CORE,),
+    "monitor.replay": (CORE, "monitor.formats"),
     "monitor.app": (*GROUND, *ROOMS),
     # The command line and the demo stand on top: they choose what to start.
     "monitor.__main__": ("monitor",),
@@ -139,8 +150,14 @@ SIMULATED_DRILLS = "simulators.drill"  # drill files are TOML for people, and va
 DOORS: dict[str, tuple[str, ...]] = {
     "paho": ("monitor.mqtt", "simulators.publisher"),
     "amqtt": ("monitor.demo",),
-    "pydantic": ("monitor.config", "monitor.formats", "monitor.web", SIMULATED_DRILLS),
-    "pydantic_core": ("monitor.config", "monitor.formats", "monitor.web", SIMULATED_DRILLS),
+    "pydantic": ("monitor.config", "monitor.snapshot", "monitor.formats", "monitor.web", SIMULATED_DRILLS),
+    "pydantic_core": (
+        "monitor.config",
+        "monitor.snapshot",
+        "monitor.formats",
+        "monitor.web",
+        SIMULATED_DRILLS,
+    ),
     "apprise": ("monitor.notify",),
     "influxdb_client": ("monitor.series",),
     "sqlite3": ("monitor.journal", "monitor.series"),
@@ -160,7 +177,16 @@ DOORS: dict[str, tuple[str, ...]] = {
     "hl7": ("monitor.formats",),
     "google": ("monitor.formats",),
     "serial": ("monitor.formats",),
-    "orjson": ("monitor.mqtt", "monitor.journal", "monitor.series", "monitor.web", "monitor.records"),
+    "orjson": (
+        "monitor.app",
+        "monitor.mqtt",
+        "monitor.schema",
+        "monitor.snapshot",
+        "monitor.journal",
+        "monitor.series",
+        "monitor.web",
+        "monitor.records",
+    ),
     "rich": ("monitor.__main__", "monitor.demo", "simulators.__main__"),
     "numpy": ("simulators",),
 }

@@ -33,8 +33,10 @@ def ring_night(shared_data: Path) -> list[tuple[datetime, int]]:
 def play(broker: Mosquitto, file: Path, device: str) -> subprocess.Popen[str]:
     """Send a recording at full speed, as a device does."""
     return subprocess.Popen(
-        [sys.executable, "-m", "simulators", "play", str(file), "--device", device, "--speed", "max"]
-        + ["--broker", f"mqtt://127.0.0.1:{broker.port}", "--confirm-within", "100"],
+        [
+            *(sys.executable, "-m", "simulators", "play", str(file), "--device", device, "--speed", "max"),
+            *("--broker", f"mqtt://127.0.0.1:{broker.port}", "--confirm-within", "100"),
+        ],
         stdout=subprocess.PIPE,
         text=True,
         cwd=REPOSITORY,

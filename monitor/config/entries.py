@@ -131,8 +131,8 @@ class Notify(_Strict):
     lifetime_s: float = Field(300.0, ge=60, le=3600)
 
     def ladder(self, on_duty: Sequence[str] = ()) -> Ladder:
-        """Return the ladder for the people on duty; with nobody named, everybody is taken to be."""
-        present = [one for one in self.people if not on_duty or one.id in on_duty]
+        """Return the ladder for the people on duty; with nobody of ours named, everybody is taken to be."""
+        present = [one for one in self.people if one.id in on_duty] or self.people
         levels: dict[Priority, tuple[Level, ...]] = {}
         for entry in self.ladders:
             made = tuple(Level(_people(level.to, present), level.wait_s) for level in entry.levels)

@@ -43,10 +43,10 @@ def observe(turn: Turn, given: Observe) -> None:
         return
     watched_closely = device.skew_since is not None or device.gap_at is not None
     timed = receive(device, report, turn.now)
-    if timed.liveness != "live":
-        if timed.liveness == "late":
-            _late(turn, report)
+    if timed.liveness == "late":
+        _late(turn, report)
         technical.judge_device(turn, device)
+    if timed.liveness != "live":
         return
     faults = report.faults if report.faults is not None else _outlived(device, report)
     if faults != device.faults:

@@ -7,6 +7,7 @@ configuration spells ``address`` by the same function, so that both sides meet.
 from __future__ import annotations
 
 import re
+from collections.abc import Container, Mapping
 from functools import lru_cache
 
 _MAC = re.compile(r"[0-9a-fA-F]{12}|[0-9a-fA-F]{2}([:-][0-9a-fA-F]{2}){5}(([:-][0-9a-fA-F]{2}){2})?")
@@ -26,3 +27,25 @@ def normalise_address(text: str) -> str:
     if _MAC.fullmatch(text) or _CISCO.fullmatch(text):
         return re.sub("[:.-]", "", text).lower()
     return text
+
+
+def serving(named: str, on_topic: str, addresses: Mapping[str, str], devices: Container[str]) -> str:
+    """Return the id of the device that a report belongs to.
+
+    Args:
+        named: the device id of the report: what the message calls its device, or the topic's device.
+        on_topic: the device that the configuration gives to the topic.
+        addresses: every ``address`` of ``beds.toml``, normalised, to its device's id.
+        devices: the ids in ``beds.toml``.
+
+    Returns:
+        The device with that id or address. A name that nobody knows is the topic's device when that one has
+        no address of its own; with an address it expects to be named, and a stranger stays a stranger.
+    """
+    if named in devices:
+        return named
+    if named in addresses:
+        return addresses[named]
+    if on_topic in devices and on_topic not in addresses.values():
+        return on_topic
+    return named

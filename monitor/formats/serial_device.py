@@ -10,11 +10,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from typing import Any
 
 from monitor.core.vitals import INVALID, Observation, Report
 from monitor.formats.contract import Context, Decoded, Format, Undecodable
 from monitor.formats.hl7_alarms import fault_of
+from monitor.formats.instants import read_iso
+from monitor.formats.json_payload import parse_object
 from monitor.formats.reading import doubt, judge_pressures, observe, shown
 from monitor.formats.serial_frames import CUTTERS, cut_bci, cut_ivy, cut_pc60, ivy_text
 
@@ -27,12 +30,15 @@ Read = tuple[tuple[Observation, ...], tuple[str, ...] | None, tuple[str, ...]]
 def decode(payload: bytes, context: Context) -> Decoded:
     """Decode one frame or a recording; in hexadecimal too, a PC-60 packet also without sync and CRC.
 
+    The bridge sends a frame as ``{"at": time, "frame": hexadecimal}``: these devices have no clock, so the
+    time at which the bridge heard them is the time of measurement.
+
     Options: ``protocol`` ("ivy", "pc60" or "bci"; else found by the framing).
 
     Raises:
         Undecodable: no whole frame of a known protocol.
     """
-    content = _unhex(payload)
+    content, at, why = _opened(payload, context)
     protocol = str(context.options.get("protocol") or _protocol_of(content))
     if protocol == "pc60" and not content.startswith(b"\xaa\x55") and b"\xaa\x55" not in content:
         frames: tuple[bytes, ...] = (content,)
@@ -44,11 +50,24 @@ def decode(payload: bytes, context: Context) -> Decoded:
         raise Undecodable(
             f"no whole frame of the {protocol} protocol in {len(payload)} bytes: check options.protocol"
         )
-    reports = [report for frame in frames if (report := _report(protocol, frame, context))]
-    lost = [f"{noise} bytes belong to no frame"] if noise else []
+    reports = [report for frame in frames if (report := _report(protocol, frame, at, context))]
+    lost = [why] if why else []
+    lost += [f"{noise} bytes belong to no frame"] if noise else []
     lost += [f"{rest} bytes of a frame that is not whole"] if rest else []
     note = "; ".join([*lost, *([] if reports else [f"{len(frames)} frames without a vital sign of ours"])])
     return Decoded(tuple(reports), len(frames) - len(reports), note)
+
+
+def _opened(payload: bytes, context: Context) -> tuple[bytes, datetime | None, str]:
+    """Return the bytes of a payload and, from the bridge's envelope, their time and a note on it."""
+    if not payload.startswith(b"{"):
+        return _unhex(payload), None, ""
+    envelope = parse_object(payload)
+    frame = envelope.get("frame")
+    if not isinstance(frame, str):
+        raise Undecodable('no "frame" in the envelope: see docs/devices.md, serial')
+    at, note = read_iso(envelope.get("at"), context)
+    return _unhex(frame.encode("utf-8", "replace")), at, note
 
 
 def _unhex(payload: bytes) -> bytes:
@@ -82,7 +101,7 @@ def _is_bare_pc60(content: bytes) -> bool:
     return len(content) >= 4 and content[0] == 0x0F and len(content) in {content[1] + 1, content[1] + 2}
 
 
-def _report(protocol: str, frame: bytes, context: Context) -> Report | None:
+def _report(protocol: str, frame: bytes, at: datetime | None, context: Context) -> Report | None:
     found = _READERS[protocol](frame)
     if found is None:
         return None
@@ -90,7 +109,7 @@ def _report(protocol: str, frame: bytes, context: Context) -> Report | None:
     return Report(
         context.device_id,
         context.received_at,
-        None,
+        at,
         judge_pressures(observations),
         faults,
         retained=context.retained,

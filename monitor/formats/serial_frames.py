@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 MAX_FRAME = 4096  # the longest documented frame is 700 bytes
+MAX_MESSAGE = 128 * 1024  # of HL7, as the decoder reads it
 
 
 class Cut(NamedTuple):
@@ -105,12 +106,22 @@ def cut_bci(stream: bytes) -> Cut:
     return Cut(tuple(frames), stream[at:], noise)
 
 
-def cut_lines(stream: bytes) -> Cut:
-    """Cut a stream of text lines that end in CR, LF or both."""
-    if len(stream) > MAX_FRAME and b"\n" not in stream and b"\r" not in stream:
-        return Cut((), b"", len(stream))
-    parts = stream.replace(b"\r", b"\n").split(b"\n")
-    return Cut(tuple(part for part in parts[:-1] if part.strip()), parts[-1], 0)
+def cut_mllp(stream: bytes) -> Cut:
+    """Cut HL7's minimal lower layer: 0x0B, the message, 0x1C and (mostly) 0x0D; the messages come bare."""
+    frames: list[bytes] = []
+    noise = 0
+    while (start := stream.find(b"\x0b")) >= 0:
+        noise += len(stream[:start].strip())
+        end = stream.find(b"\x1c", start)
+        if end < 0:
+            break
+        frames.append(stream[start + 1 : end])
+        stream = stream[end + 1 :]
+    rest = stream[start:] if start >= 0 else b""
+    noise += len(stream.strip()) if start < 0 else 0
+    if len(rest) > MAX_MESSAGE:
+        rest, noise = b"", noise + len(rest)
+    return Cut(tuple(frames), rest, noise)
 
 
 CUTTERS: dict[str, Cutter] = {"ivy": cut_ivy, "pc60": cut_pc60, "bci": cut_bci}

@@ -83,7 +83,10 @@ def push(
         if urlsplit(url).hostname in LOOPBACK:
             opener = build_opener(ProxyHandler({}), HTTPSHandler(context=context), _NoRedirect())
         with opener.open(request, timeout=timeout_s) as answer:
-            return _delivered(answer.read(MOST_ANSWER_BYTES + 1), sent)
+            content = answer.read(MOST_ANSWER_BYTES + 1)
+            if answer.length and len(content) <= MOST_ANSWER_BYTES:
+                raise PushFailed("the answer was cut short", again=True)
+            return _delivered(content, sent)
     except HTTPError as refused:
         raise _refused(refused, now or datetime.now(UTC)) from refused
     except ssl.SSLCertVerificationError as fault:

@@ -17,7 +17,7 @@ from fastapi.staticfiles import StaticFiles
 from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
 
 from monitor.config import Configuration
-from monitor.web import admin, care, drills, entry, limits, live, pages, records
+from monitor.web import admin, care, drills, entry, limits, live, pages, records, whatif
 from monitor.web.desk import Archive, Desk
 from monitor.web.gate import Gate
 from monitor.web.house import LABEL, House, Options
@@ -90,7 +90,7 @@ def _fixed(configuration: Configuration) -> dict[str, Any]:
 
 def _furnish(site: Site, house: House) -> None:
     api = APIRouter(prefix="/api/v1")
-    for room in (live, care, limits, records, drills, admin, entry):
+    for room in (live, care, limits, records, whatif, drills, admin, entry):
         api.include_router(room.routes(house))
     api.include_router(_protocols(house))
     site.include_router(api)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import random
 
 import pytest
 
 from monitor.core.vitals import INVALID
 from monitor.formats import Undecodable
-from monitor.formats.serial_frames import CUTTERS, crc8_maxim, cut_lines
+from monitor.formats.serial_frames import CUTTERS, crc8_maxim, cut_mllp
 from monitor.formats.sparkplug import Payload
 from tests.formats.corpus import EPOCH_MS, IVY, sparkplug_payload
 from tests.formats.speech import NOON, context, one, only, read, values
@@ -74,9 +75,18 @@ def test_pc60_finger_out() -> None:
     assert set(values(report).values()) <= {None, 0.0}
 
 
-def test_lines_are_cut_at_their_ends() -> None:
-    """A text protocol: whole lines, the rest waits."""
-    assert cut_lines(b"a\r\nb\nc") == ((b"a", b"b"), b"c", 0)
+def test_mllp_is_cut_at_its_signs() -> None:
+    """Issue 7.6: whole messages, the rest waits, what is outside is noise; an endless one is thrown away."""
+    assert cut_mllp(b"\x0ba\x1c\r\x0bb\x1c\r\x0bc") == ((b"a", b"b"), b"\x0bc", 0)
+    assert cut_mllp(b"xx\x0ba\x1c\ryy") == ((b"a",), b"", 4)
+    assert cut_mllp(b"\x0b" + b"z" * 200_000).rest == b""
+
+
+def test_the_bridges_envelope_carries_its_time() -> None:
+    """Issue 7.6: a frame that waited in the spool is as old as it is."""
+    envelope = {"at": "2026-11-23T11:58:00+00:00", "frame": PC60[0].hex()}
+    report = only(read("serial", json.dumps(envelope)))
+    assert (values(report)["spo2"], report.measured_at) == (96, NOON.replace(hour=11, minute=58))
 
 
 # --- Sparkplug B --------------------------------------------------------------------------------------------

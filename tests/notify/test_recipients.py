@@ -55,6 +55,7 @@ def test_a_ladder_is_made_of_whoever_is_on_duty(tmp_path: Path) -> None:
     night = notify.ladder(["anna"])
     assert night.levels["high"] == (Level(("anna",), 45), Level((), 60))
     assert night.on_duty == ("anna",)
+    assert notify.ladder(["a-stranger"]).levels["high"] == everybody
 
 
 def test_nobody_configured_is_an_empty_ladder_that_still_tells_again() -> None:

@@ -40,7 +40,9 @@ def test_times_carry_their_offset_only_when_the_clocks_change() -> None:
 
 @given(
     st.sampled_from(ZONES),
-    st.datetimes(datetime(2026, 1, 1), datetime(2027, 12, 31), timezones=st.just(UTC)),
+    st.integers(0, 729 * 1440).map(
+        lambda minute: datetime(2026, 1, 1, tzinfo=UTC) + timedelta(minutes=minute)
+    ),
     st.integers(-11 * 60, 11 * 60),
 )
 def test_words_told_in_utc_become_the_sites_time_of_the_same_instant(

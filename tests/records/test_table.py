@@ -79,7 +79,7 @@ SIGNS = "=+-@\t\r\n;'|%＝＋－＠,\" aé{"
 @settings(max_examples=200)
 @given(st.text(st.sampled_from(SIGNS), max_size=12) | st.text(max_size=12))
 def test_no_cell_is_a_formula_and_disarming_is_undone(text: str) -> None:
-    """ALARMS V1.2.10, S-16: exported `=`, `+`, `-`, `@` are neutralised, in every text, also after a semicolon."""
+    """V1.2.10, S-16: exported `=`, `+`, `-`, `@` are neutralised in every text, also after a semicolon."""
     cell = table.disarm(text)
     assert table.rearm(cell) == text
     for piece in cell.replace("\t", ";").replace("\n", ";").replace("\r", ";").split(";"):

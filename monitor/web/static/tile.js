@@ -21,7 +21,7 @@ export function whyNot(one, now) {
   return `old: ${age((now - one.at) / 1000)}`;
 }
 
-function numeric(label, name) {
+export function numeric(label, name) {
   const parts = {
     name,
     label: el("span", { class: "name" }, label),
@@ -34,7 +34,7 @@ function numeric(label, name) {
   return parts;
 }
 
-function fill(parts, one, now, text) {
+export function fill(parts, one, now, text) {
   const stands = standing(one, now);
   say(parts.value, stands ? text ?? number(one.value, one.decimals) : "--");
   mark(parts.node, "data-priority", (stands && one.priority) || null);
@@ -135,7 +135,7 @@ export class Tile {
     }
     const anchor = session.first_dose || session.started;
     const since = Math.floor((now - anchor) / 60_000);
-    say(this.phase, `${PHASES[session.phase]} ${session.first_dose ? "dose " : ""}+${since} min`);
+    say(this.phase, `${PHASES[session.phase]} ${session.first_dose ? "+" : ""}${since} min`);
     say(this.task, taskWords(session, now));
     mark(this.task, "data-late", session.next && now > session.next.due);
     const { met, of } = session.ready;
@@ -232,9 +232,10 @@ export function taskWords(session, now) {
   if (session.held.length) return "HOLD: above the line, measure again";
   const next = session.next;
   if (next) {
+    const label = next.label.replace(/blood pressure/i, "BP");
     const left = (next.due - now) / 1000;
-    if (left > 0) return `in ${span(left)}: ${next.label}`;
-    return `DUE, ${span((next.until - now) / 1000)} left: ${next.label}`;
+    if (left > 0) return `in ${span(left)}: ${label}`;
+    return `DUE, ${span((next.until - now) / 1000)} left: ${label}`;
   }
   if (session.cuff_due) {
     const left = (session.cuff_due - now) / 1000;

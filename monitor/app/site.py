@@ -14,13 +14,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from monitor import __version__, notify, records, web
-from monitor.app import STATION, Monitor
+from monitor import notify, records, web
+from monitor.app.loop import STATION, Monitor
+from monitor.app.messenger import Messenger
 from monitor.clock import SystemClock
 from monitor.config import Configuration
 from monitor.core import inputs as given
 from monitor.journal import Due
-from monitor.messenger import Messenger
 from monitor.series.embedded import Embedded
 
 log = logging.getLogger("afterwatch")
@@ -31,7 +31,7 @@ FLUSH_S = 4.0
 class Site:
     """Everything of one site, from start to stop."""
 
-    def __init__(self, configuration: Configuration) -> None:
+    def __init__(self, configuration: Configuration, version: str = "") -> None:
         """Open the journal and bring every bed back; nothing is heard or served yet.
 
         Raises:
@@ -39,7 +39,7 @@ class Site:
         """
         self.configuration = configuration
         self.clock = SystemClock()
-        self.monitor = Monitor(configuration, self.clock, secrets.token_hex(4), version=__version__)
+        self.monitor = Monitor(configuration, self.clock, secrets.token_hex(4), version)
         self.archive = Embedded(configuration.store)
         self.users = web.Users(configuration.store / "users.json")
         self._answers = self._make_answers()

@@ -8,7 +8,6 @@ every second without a restart (R-04); what must reach people is handed on once 
 from __future__ import annotations
 
 import queue
-import sqlite3
 import threading
 import time
 from collections.abc import Callable
@@ -77,8 +76,8 @@ class Recorder:
             started = time.monotonic()
             try:
                 counts = self._journal.commit(job.batch for job in jobs)
-            except (sqlite3.Error, OSError) as fault:
-                self._refused(str(fault))
+            except Exception as fault:  # noqa: BLE001  whatever goes wrong here, the writer must go on
+                self._refused(str(fault) or type(fault).__name__)
             else:
                 self._written(counts, time.monotonic() - started)
                 for job in jobs:

@@ -1,0 +1,411 @@
+"""The loop: one thread that takes what waits, gives it to the beds, and hands on what happened.
+
+Law: everything that happens to a bed happens here, in one order. The wall and the alarm topics hear an
+outcome at once; the broker's confirmation and people's messages follow the commit; when the disk refuses,
+only the confirmation waits. One bad input costs itself, never the loop (P-25).
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import Future
+from datetime import datetime
+from itertools import pairwise
+from typing import Any, Protocol
+
+import orjson
+
+from monitor import formats
+from monitor.app import topics
+from monitor.app.inbox import Ask, Inbox
+from monitor.app.recorder import Job, Recorder
+from monitor.app.station import Station
+from monitor.app.ward import STATION, Ward
+from monitor.clock import Clock
+from monitor.config import Configuration, DeviceEntry
+from monitor.core import inputs as given
+from monitor.core.inputs import Input
+from monitor.core.outcomes import Outcome
+from monitor.core.protocol import Priority
+from monitor.core.turn import Bed
+from monitor.core.vitals import METRICS, Report
+from monitor.journal import Batch, Due, Journal, Refused, Settled
+from monitor.mqtt import Envelope, Link, Routes, Will, presence
+from monitor.web.desk import Reply
+
+__all__ = ["STATION", "Messenger", "Monitor"]
+log = logging.getLogger("afterwatch")
+
+BATCH_MOST = 500
+TICK_S = 0.25
+HEARTBEAT_S = 10.0
+CONTINUE_S = 30.0
+COMMITTED_S = 1.0
+STALL_S = 2.0  # R-21
+_ORDER = {name: place for place, name in enumerate(METRICS)}
+
+Counter = tuple[str | None, int | None]  # boot id and sequence of a device
+
+
+class Messenger(Protocol):
+    """Who tells people: what is due is planned in the loop, sent after the commit, and reported back."""
+
+    def plan(self, outcomes: Iterable[Outcome], bed: Bed, now: datetime) -> list[Due]:
+        """Return the notifications that outcomes make due."""
+        ...
+
+    def cancels(self, outcomes: Iterable[Outcome], bed: Bed) -> list[tuple[str, str]]:
+        """Return the alarms of which nothing more is to be sent, with the reason."""
+        ...
+
+    def submit(self, due: Iterable[Due]) -> None:
+        """Send them; a key that was submitted before is ignored."""
+        ...
+
+    def cancel(self, alarm_id: str) -> None:
+        """Send nothing more about an alarm."""
+        ...
+
+    def dead_channels(self) -> Mapping[str, str]:
+        """Return the targets that do not answer, with the reason."""
+        ...
+
+    def stop(self) -> None:
+        """End every worker."""
+        ...
+
+
+class Monitor:
+    """One site's loop, with its journal and its link. What pages ask of it may come from any thread."""
+
+    def __init__(self, configuration: Configuration, clock: Clock, boot_id: str, version: str = "") -> None:
+        """Open the journal and bring every bed back as it was.
+
+        Raises:
+            JournalError: the journal cannot be used.
+        """
+        self.configuration, self.clock, self.boot_id, self.version = configuration, clock, boot_id, version
+        self.root = configuration.root
+        self.journal = Journal(configuration.store)
+        self.recorder = Recorder(self.journal, self._disk_trouble)
+        self.inbox = Inbox(self._link_changed)
+        self.station = Station()
+        self.link = self._make_link()
+        self.messenger: Messenger | None = None
+        self.on_change: Callable[[], None] = lambda: None
+        self.received = self.raised = self.quarantined = 0
+        self._devices = {device.id: device for device in configuration.ward.devices}
+        self._routes = Routes({d.topic: d.id for d in configuration.ward.devices if d.topic})
+        self._envelopes: list[Envelope] = []
+        self._replies: list[tuple[Future[Reply], tuple[Outcome, ...]]] = []
+        self._counters: dict[str, Counter] = {}
+        self._durable: queue.SimpleQueue[dict[str, Counter]] = queue.SimpleQueue()
+        self._due_at: dict[str, float] = {}
+        self._list_seq = self._beats = 0
+        self._turned_at = time.monotonic()
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="loop", daemon=True)
+        self.left_due = self.journal.due()
+        self.ward = Ward(configuration, clock.now(), self._tell)
+        self.ward.restore(self.journal)
+
+    def _make_link(self) -> Link:
+        status = f"{self.root}/monitor/status"
+        will = Will(status, presence("offline", self.boot_id), presence("online", self.boot_id))
+        subscriptions = [f"{self.root}/devices/+/report", f"{self.root}/devices/+/status"]
+        subscriptions += [device.topic for device in self.configuration.ward.devices if device.topic]
+        return Link(self.configuration.clinic.broker, subscriptions, will, self.inbox, self.clock)
+
+    # --- what others may ask, from any thread ---------------------------------------------------------------
+
+    def submit(self, bed_id: str, one: Input) -> Future[Reply]:
+        """Put an input in line for a bed; the answer comes after the commit, or says it is not durable."""
+        future: Future[Reply] = Future()
+        self.inbox.ask(lambda: self._do(bed_id, one, future))
+        return future
+
+    def beds(self) -> Mapping[str, Bed]:
+        """Return every bed as it is now, in wall order, the station last."""
+        return self.ward.beds
+
+    def now(self) -> datetime:
+        """Return the present instant on the monitor's clock."""
+        return self.clock.now()
+
+    def annunciate(self, page_id: str, sounding: bool) -> None:
+        """Renew a page's lease as a live annunciator (AL-35, AL-36)."""
+        self.station.annunciate(page_id, sounding)
+
+    def stalled_s(self) -> float:
+        """Return for how long the loop has not come round, in seconds (R-21)."""
+        return time.monotonic() - self._turned_at
+
+    def health(self) -> Mapping[str, Any]:
+        """Return the self-check as JSON values."""
+        recorder = self.recorder
+        return {
+            "ok": self.link.connected and not recorder.failing and self.stalled_s() < STALL_S,
+            "boot_id": self.boot_id,
+            "version": self.version,
+            "broker": {"connected": self.link.connected, "reason": self.link.reason},
+            "journal": {
+                "failing": recorder.failing,
+                "stored": recorder.stored,
+                "repeated": recorder.repeated,
+                "commits": recorder.commits,
+                "waiting": recorder.waiting(),
+                "slowest_s": round(recorder.slowest_s, 4),
+            },
+            "loop": {"waiting": self.inbox.waiting(), "since_turn_s": round(self.stalled_s(), 3)},
+            "received": self.received,
+            "quarantined": self.quarantined,
+            "alarms_raised": self.raised,
+            "annunciators": self.station.sounding(),
+            "dead_channels": dict(self.messenger.dead_channels()) if self.messenger else {},
+            "clock_drift_s": round(getattr(self.clock, "drift_s", lambda: 0.0)(), 3),
+        }
+
+    def report_condition(self, key: str, priority: Priority | None, text: str) -> None:
+        """Make a condition of the house, a technical alarm of the station, be as it is; ``None`` ends it."""
+        self.inbox.ask(lambda: self.ward.condition(key, priority, text))
+
+    def settle(self, settled: Settled) -> None:
+        """Take note of what became of a notification."""
+        self.inbox.ask(lambda: self.ward.batch.settled.append(settled))
+
+    def send_also(self, due: list[Due]) -> None:
+        """Keep and send notifications that no outcome made due (another channel for one that failed)."""
+        self.inbox.ask(lambda: self.ward.batch.due.extend(due))
+
+    # --- life -----------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Begin: the writer, the loop, the link."""
+        self.recorder.start()
+        self._thread.start()
+        self.link.start()
+
+    def stop(self) -> bool:
+        """End in order; return whether everything became durable."""
+        self.link.stop(presence("stopped", self.boot_id))
+        self._stopping.set()
+        self.inbox.ask(lambda: None)
+        self._thread.join(5.0)
+        durable = self.recorder.stop()
+        if self.messenger:
+            self.messenger.stop()
+        self.journal.close()
+        return durable
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            try:
+                self.turn(TICK_S)
+            except Exception:  # the loop outlives any mistake of ours; what it cost is in the log
+                log.exception("the loop met a mistake of its own and goes on")
+                time.sleep(0.05)
+        self._hand_over(everything=True)
+
+    def turn(self, timeout_s: float) -> None:
+        """Take what waits, do it, let time pass, hand on what happened."""
+        envelopes = self.inbox.take(BATCH_MOST, timeout_s)
+        for ask in self.inbox.asks():
+            self._guard(ask)
+        for envelope in envelopes:
+            self._take(envelope)
+        self._pass_time()
+        self._hand_over()
+        self._turned_at = time.monotonic()
+
+    def _guard(self, ask: Ask) -> None:
+        """Do something that must not end the loop; a mistake in it is a technical alarm."""
+        try:
+            ask()
+        except Exception as fault:
+            log.exception("an input failed")
+            text = f"a mistake inside the monitor: {type(fault).__name__}; see its log"
+            self.ward.condition("monitor-fault", "medium", text)
+
+    # --- devices --------------------------------------------------------------------------------------------
+
+    def _take(self, envelope: Envelope) -> None:
+        """Decode one message and give each of its reports to the bed it serves."""
+        self.received += 1
+        self._envelopes.append(envelope)
+        ward = self.ward
+        ward.now = max(ward.now, envelope.received_at)
+        device_id, entry = self._device_of(envelope.topic)
+        zone, options = (entry.zoneinfo(), entry.options) if entry else (None, {})
+        context = formats.Context(device_id, ward.now, envelope.topic, envelope.retained, zone, options)
+        try:
+            decoded = formats.decode(entry.format if entry else "native", envelope.payload, context)
+        except formats.Undecodable as fault:
+            self._quarantine(envelope, device_id, str(fault))
+            return
+        for report in decoded.reports:
+            self._observe(_in_order(report), envelope)
+
+    def _device_of(self, topic: str) -> tuple[str, DeviceEntry | None]:
+        head = f"{self.root}/devices/"
+        if topic.startswith(head) and topic.count("/") == head.count("/") + 1:
+            name = topic[len(head) : topic.rindex("/")]
+        else:
+            name = self._routes.device_of(topic) or topic
+        return name, self._devices.get(name)
+
+    def _observe(self, report: Report, envelope: Envelope) -> None:
+        if report.sequence is not None:
+            self._counters[report.device_id] = (report.boot_id, report.sequence)
+        try:
+            bed_id = self.ward.observe(report)
+        except Exception as fault:  # the old bed stands (DESIGN §5)
+            log.exception("advance failed on a report of %s", report.device_id)
+            why = f"monitor: {type(fault).__name__}: {fault}"
+            self.ward.batch.quarantined.append(Refused(self.ward.now, envelope.topic, envelope.payload, why))
+            self.ward.condition("monitor-fault", "medium", f"a mistake inside the {why}"[:200])
+            return
+        if not bed_id and report.device_id not in self._devices:
+            self.ward.condition(
+                f"unknown-device:{report.device_id}",
+                "low",
+                f"{report.device_id} reports and is in no beds.toml; its readings are kept, for no bed",
+            )
+
+    def _quarantine(self, envelope: Envelope, device_id: str, reason: str) -> None:
+        self.quarantined += 1
+        ward = self.ward
+        ward.batch.quarantined.append(Refused(ward.now, envelope.topic, envelope.payload, reason))
+        bed_id = ward.serves.get(device_id)
+        if bed_id:
+            self._guard(lambda: ward.do(bed_id, given.RefuseReport(device_id, reason)))
+        else:
+            ward.condition(f"quarantine:{device_id}", "low", f"{device_id}: {reason}"[:200])
+
+    # --- people ---------------------------------------------------------------------------------------------
+
+    def _do(self, bed_id: str, one: Input, future: Future[Reply]) -> None:
+        """Do what a person asks."""
+        self.ward.now = max(self.ward.now, self.clock.now())
+        try:
+            outcomes = self.ward.do(bed_id, one)
+        except Exception as fault:  # noqa: BLE001  the asker hears of it; the bed stands
+            future.set_exception(fault)
+            return
+        self._replies.append((future, outcomes))
+
+    # --- what happened --------------------------------------------------------------------------------------
+
+    def _tell(self, bed: Bed, outcomes: tuple[Outcome, ...]) -> None:
+        """Let everyone who lives in the moment hear of it at once; plan what people are to be told."""
+        self.raised += sum(one.outcome == "AlarmRaised" for one in outcomes)
+        mode = bed.session.mode if bed.session else ""
+        for payload in topics.phases(outcomes, self.boot_id, mode):
+            self.link.publish(topics.phase_topic(self.root, bed.bed_id), payload)
+        self._list_seq += 1
+        payload = topics.alarm_list(bed, self.boot_id, self._list_seq, self.ward.now)
+        self.link.publish(topics.list_topic(self.root, bed.bed_id), payload, retain=True)
+        self.on_change()
+        if self.messenger is not None:
+            batch, now = self.ward.batch, self.ward.now
+            batch.due += self.messenger.plan(outcomes, bed, now)
+            batch.cancelled += [(name, why, now) for name, why in self.messenger.cancels(outcomes, bed)]
+
+    # --- time -----------------------------------------------------------------------------------------------
+
+    def _pass_time(self) -> None:
+        """Let what is due happen: on beds, and in the house."""
+        self.ward.now = max(self.ward.now, self.clock.now())
+        self._guard(self.ward.pass_time)
+        clock = time.monotonic()
+        for every_s, act in (
+            (TICK_S, self._judge_house),
+            (COMMITTED_S, self._say_committed),
+            (HEARTBEAT_S, self._beat),
+            (CONTINUE_S, self._continue),
+        ):
+            if clock >= self._due_at.get(act.__name__, 0.0):
+                self._due_at[act.__name__] = clock + every_s
+                self._guard(act)
+
+    def _judge_house(self) -> None:
+        dead = self.messenger.dead_channels() if self.messenger else {}
+        present = list(self.ward.beds[STATION].alarms)
+        for one in self.station.judge(self.ward.beds.values(), self.link.reason, dead, present):
+            self.ward.condition(*one)
+
+    def _say_committed(self) -> None:
+        newest: dict[str, Counter] = {}
+        while not self._durable.empty():
+            newest |= self._durable.get()
+        for device_id, (boot_id, sequence) in newest.items():
+            payload = orjson.dumps({"boot_id": boot_id, "sequence": sequence})
+            self.link.publish(topics.committed_topic(self.root, device_id), payload, retain=True)
+
+    def _beat(self) -> None:
+        self._beats += 1
+        at, ok = self.ward.now.isoformat(), self.health()["ok"]
+        payload = presence("online", self.boot_id, counter=self._beats, at=at, ok=ok)
+        self.link.publish(f"{self.root}/monitor/status", payload, retain=True)
+
+    def _continue(self) -> None:
+        for bed in self.ward.beds.values():
+            for payload in topics.continuing(bed, self.boot_id, self.ward.now):
+                self.link.publish(topics.phase_topic(self.root, bed.bed_id), payload)
+
+    # --- the link and the disk ------------------------------------------------------------------------------
+
+    def _link_changed(self, connected: bool, reason: str) -> None:
+        log.info("broker: %s", f"connected, {reason}" if connected else reason)
+        self.station.link_down_since = None if connected else time.monotonic()
+        self.ward.now = max(self.ward.now, self.clock.now())
+        for bed_id in self.ward.beds:
+            if bed_id != STATION:
+                self.ward.do(bed_id, given.RestoreLink() if connected else given.LoseLink())
+
+    def _disk_trouble(self, reason: str) -> None:
+        """Hear from the writer that the disk refuses, or (empty) that it works again."""
+        text = f"the record is not durable: {reason}"
+        self.report_condition("journal", "high" if reason else None, text)
+
+    # --- the commit -----------------------------------------------------------------------------------------
+
+    def _hand_over(self, *, everything: bool = False) -> None:
+        """Give the writer what happened in this turn, with what must follow its commit."""
+        batch = self.ward.take_batch(everything=everything)
+        if not (batch or self._envelopes or self._replies):
+            return
+        envelopes, self._envelopes = self._envelopes, []
+        replies, self._replies = self._replies, []
+        counters, self._counters = self._counters, {}
+        told = False
+
+        def settle(durable: bool) -> None:
+            nonlocal told
+            if durable:
+                self.link.confirm(envelopes)
+                self._durable.put(counters)
+            if not told:  # what people must hear goes out once, durable or not
+                told = True
+                self._send(batch)
+                for future, outcomes in replies:
+                    future.set_result(Reply(outcomes, durable))
+
+        self.recorder.put(Job(batch, settle))
+
+    def _send(self, batch: Batch) -> None:
+        if self.messenger is not None:
+            self.messenger.submit(batch.due)
+            for alarm_id, _, _ in batch.cancelled:
+                self.messenger.cancel(alarm_id)
+
+
+def _in_order(report: Report) -> Report:
+    """Return the report with its values in the order of the table, as the journal keeps them."""
+    values = report.observations
+    if len(values) > 1 and any(_ORDER[a.metric] > _ORDER[b.metric] for a, b in pairwise(values)):
+        return report._replace(observations=tuple(sorted(values, key=lambda one: _ORDER[one.metric])))
+    return report

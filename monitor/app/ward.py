@@ -1,0 +1,178 @@
+"""The beds of one site, and the one way in which anything happens to them.
+
+Law: a bed changes only here, by ``advance``, and what came of it is kept for the commit in the same breath as
+it is told to the live surfaces. A device serves one bed at a time (AL-53). Used by the loop's thread alone;
+``beds`` may be looked at from any.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+import orjson
+
+from monitor import snapshot
+from monitor.config import Configuration
+from monitor.core import inputs as given
+from monitor.core.bed import advance
+from monitor.core.inputs import Input
+from monitor.core.outcomes import Outcome
+from monitor.core.protocol import Priority
+from monitor.core.turn import Bed
+from monitor.core.vitals import Report
+from monitor.journal import Batch, Journal
+
+log = logging.getLogger("afterwatch")
+
+STATION = "station"  # the monitor's own place: conditions that belong to no bed
+SNAPSHOT_EVERY = timedelta(seconds=10)
+# Conditions of the station that a start judges anew.
+PASSING = ("journal", "no-annunciator", "monitor-fault", "stopping", "stalled")
+
+Told = Callable[[Bed, tuple[Outcome, ...]], None]
+
+
+class Ward:
+    """Every bed, which device serves it, and what is to be committed next."""
+
+    def __init__(self, configuration: Configuration, now: datetime, tell: Told) -> None:
+        """Begin with empty beds; ``tell`` hears at once what happens to each."""
+        self._configuration, self._tell = configuration, tell
+        names = [*(bed.id for bed in configuration.ward.beds), STATION]
+        self.beds: dict[str, Bed] = {name: Bed(name) for name in names}
+        self.serves: dict[str, str] = {}
+        self.batch = Batch()
+        self.now = now
+        self._unsaved: dict[str, datetime] = {}
+        self._urgent: set[str] = set()
+        self._kept: set[str] = set()
+
+    # --- what happens ---------------------------------------------------------------------------------------
+
+    def advance(self, bed_id: str, one: Input) -> tuple[Outcome, ...]:
+        """Give a bed one input now; return what came of it."""
+        after, outcomes = advance(self.beds[bed_id], one, self.now)
+        self.beds[bed_id] = after
+        if outcomes:
+            self._happened(after, outcomes)
+        return outcomes
+
+    def observe(self, report: Report) -> str:
+        """Keep a report and give it to the bed that its device serves; return the bed's id, or ``""``."""
+        bed_id = self.serves.get(report.device_id, "")
+        self.batch.readings.append((bed_id, report))
+        if bed_id:
+            self.advance(bed_id, given.Observe(report))
+            if bed_id not in self._unsaved:
+                self._unsaved[bed_id] = self.now
+        return bed_id
+
+    def do(self, bed_id: str, one: Input) -> tuple[Outcome, ...]:
+        """Do what somebody asks of a bed; its state is stored with the next commit.
+
+        Raises:
+            LookupError: there is no such bed.
+        """
+        if bed_id not in self.beds:
+            raise LookupError(f"no bed {bed_id!r}; there are {', '.join(self.beds)}")
+        if isinstance(one, given.Associate):
+            self._release(one.profile.device_id, bed_id, one.by)
+        outcomes = self.advance(bed_id, one)
+        self._urgent.add(bed_id)
+        return outcomes
+
+    def _release(self, device_id: str, bed_id: str, by: str) -> None:
+        """Take a device from the bed it serves before another gets it."""
+        was = self.serves.get(device_id)
+        if was and was != bed_id:
+            self.do(was, given.Dissociate(device_id, by))
+
+    def condition(self, key: str, priority: Priority | None, text: str) -> None:
+        """Make a condition of the house, a technical alarm of the station, be as it is; ``None`` ends it."""
+        key = key[:80]
+        present = self.beds[STATION].alarms.get(key)
+        if priority is None:
+            if present is not None:
+                self.advance(STATION, given.ClearCondition(key))
+        elif present is None or present.priority != priority or present.text != text:
+            self.advance(STATION, given.ReportCondition(key, priority, text))
+
+    def pass_time(self) -> None:
+        """Let what has come due by now happen."""
+        for bed_id, bed in list(self.beds.items()):
+            if bed.next_due_at is not None and bed.next_due_at <= self.now:
+                self.advance(bed_id, given.Tick())
+
+    def _happened(self, bed: Bed, outcomes: tuple[Outcome, ...]) -> None:
+        self.batch.outcomes += outcomes
+        self._urgent.add(bed.bed_id)
+        for one in outcomes:
+            if one.outcome == "DeviceAssociated":
+                self.serves[one.reason] = bed.bed_id
+            elif one.outcome == "DeviceDissociated" and self.serves.get(one.reason) == bed.bed_id:
+                del self.serves[one.reason]
+            elif one.outcome == "SessionStarted":
+                self._keep_protocol(bed)
+        self._tell(bed, outcomes)
+
+    def _keep_protocol(self, bed: Bed) -> None:
+        if bed.session is None:
+            return
+        protocol, digest = bed.session.protocol, bed.session.protocol.digest
+        if digest not in self._kept:
+            self._kept.add(digest)
+            self.batch.protocols[digest] = (protocol.name, snapshot.dump_protocol(protocol))
+
+    # --- what is kept ---------------------------------------------------------------------------------------
+
+    def take_batch(self, *, everything: bool = False) -> Batch:
+        """Return what is to be committed, with the state of beds to which something happened."""
+        for bed_id, since in self._unsaved.items():
+            if everything or self.now - since >= SNAPSHOT_EVERY:
+                self._urgent.add(bed_id)
+        for bed_id in self._urgent:
+            self.batch.snapshots[bed_id] = (self.now, snapshot.dump(self.beds[bed_id]))
+            self._unsaved.pop(bed_id, None)
+        self._urgent.clear()
+        batch, self.batch = self.batch, Batch()
+        return batch
+
+    def restore(self, journal: Journal) -> None:
+        """Bring every bed back: its last state, and the readings that came after it (P-01 to P-06)."""
+        protocols = {digest: snapshot.load_protocol(body) for digest, body in journal.protocols().items()}
+        self._kept = set(protocols)
+        now = self.now
+        for bed_id, stored in journal.snapshots().items():
+            if bed_id not in self.beds:
+                log.warning("bed %s is in the journal and no longer in beds.toml; it rests there", bed_id)
+                continue
+            bed = self.beds[bed_id] = snapshot.load(stored.body, protocols)
+            self.serves |= dict.fromkeys(bed.devices, bed_id)
+            self._live_again(bed_id, stored.readings)
+        self.now = now
+        self._wire(journal.meta())
+        for key in PASSING:
+            self.condition(key, None, "")
+
+    def _live_again(self, bed_id: str, readings: Iterable[Report]) -> None:
+        for report in readings:
+            self.now = report.received_at
+            self.advance(bed_id, given.Observe(report))
+        bed = self.beds[bed_id]
+        if bed_id != STATION and bed.link_lost_at is None and bed.now is not None:
+            self.now = bed.now  # while we were away, silence said nothing of devices
+            self.advance(bed_id, given.LoseLink())
+
+    def _wire(self, meta: Mapping[str, str]) -> None:
+        """Associate devices as beds.toml says, where it says something else than at the last start."""
+        before = orjson.loads(meta.get("wiring", "{}"))
+        wiring: dict[str, Any] = {}
+        for device in self._configuration.ward.devices:
+            wiring[device.id] = device.model_dump(mode="json")
+            known = device.id in self.serves and before.get(device.id) == wiring[device.id]
+            if device.bed is not None and not known:
+                self.do(device.bed, given.Associate(device.profile()))
+        self.batch.meta["wiring"] = orjson.dumps(wiring).decode()

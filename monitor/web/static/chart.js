@@ -1,0 +1,465 @@
+// The session's chart: two panels on one time axis. Gaps stay gaps; a cuff reading is a bar from diastolic to
+// systolic; limits are bands; doses, phases, alarms and notes are marks. uPlot draws the axes and the lines.
+
+import { hm, hms, number } from "./words.js";
+
+const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+const GAP_S = { spo2: 10, heart_rate: 10, pulse_rate: 10 };
+const MARK_COLOUR = { high: "--high-text", medium: "--medium-text", low: "--medium-text" };
+const DRAWN = new Set(["DoseRecorded", "PhaseChanged", "AlarmRaised", "AlarmAcknowledged", "NoteRecorded", "ManualRecorded", "ScoreRecorded", "CheckpointMet", "CheckpointMissed", "LimitChanged", "HoldPrompted"]);
+
+/** One metric as it grows: seconds and values, ascending; `null` is a measurement without a value. */
+export class Line {
+  constructor(metric) {
+    this.metric = metric;
+    this.at = [];
+    this.values = [];
+  }
+
+  /** Take a trace's points; several devices of one metric are merged by time. */
+  take(at, values) {
+    if (!this.at.length) {
+      this.at = at.slice();
+      this.values = values.slice();
+      return;
+    }
+    const all = this.at.map((t, n) => [t, this.values[n]]).concat(at.map((t, n) => [t, values[n]]));
+    all.sort((a, b) => a[0] - b[0]);
+    this.at = all.map((one) => one[0]);
+    this.values = all.map((one) => one[1]);
+  }
+
+  push(at, value) {
+    if (this.at.length && at <= this.at[this.at.length - 1]) return false;
+    this.at.push(at);
+    this.values.push(value);
+    return true;
+  }
+
+  /** The last value at or before a time, if it is not older than `most` seconds. */
+  before(time, most) {
+    let low = 0;
+    let high = this.at.length;
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if (this.at[middle] <= time) low = middle + 1;
+      else high = middle;
+    }
+    const place = low - 1;
+    if (place < 0 || time - this.at[place] > most) return null;
+    return { at: this.at[place], value: this.values[place] };
+  }
+}
+
+/** Put lines on one ascending x: `undefined` where a line has no point, `null` where it has a gap. */
+export function align(lines) {
+  if (lines.length === 1) return alone(lines[0]);
+  const x = [];
+  const columns = lines.map(() => []);
+  const place = lines.map(() => 0);
+  const last = lines.map(() => -Infinity);
+  for (;;) {
+    let at = Infinity;
+    for (let n = 0; n < lines.length; n += 1) {
+      const t = lines[n].at[place[n]];
+      if (t < at) at = t;
+    }
+    if (at === Infinity) break;
+    const row = x.push(at) - 1;
+    for (let n = 0; n < lines.length; n += 1) {
+      const line = lines[n];
+      if (line.at[place[n]] !== at) {
+        columns[n].push(at - last[n] > (GAP_S[line.metric] || 1e9) ? null : undefined);
+        continue;
+      }
+      if (row && at - last[n] > (GAP_S[line.metric] || 1e9) && columns[n][row - 1] === undefined) columns[n][row - 1] = null;
+      columns[n].push(line.values[place[n]]);
+      last[n] = at;
+      place[n] += 1;
+      while (line.at[place[n]] === at) place[n] += 1;
+    }
+  }
+  return [x, ...columns];
+}
+
+function alone(line) {
+  const most = GAP_S[line.metric] || 1e9;
+  const x = [];
+  const y = [];
+  for (let n = 0; n < line.at.length; n += 1) {
+    if (n && line.at[n] - line.at[n - 1] > most) {
+      x.push(line.at[n - 1] + most / 2);
+      y.push(null);
+    }
+    x.push(line.at[n]);
+    y.push(line.values[n]);
+  }
+  return [x, y];
+}
+
+export class SessionChart {
+  /** `boxes`: {rate, spo2} elements. `read(time)` is told where the cursor is. */
+  constructor(boxes, read) {
+    this.boxes = boxes;
+    this.read = read;
+    this.lines = Object.fromEntries(["heart_rate", "pulse_rate", "spo2", "nibp_systolic", "nibp_diastolic", "nibp_mean"].map((name) => [name, new Line(name)]));
+    this.bands = [];
+    this.marks = [];
+    this.from = 0;
+    this.to = 0;
+    this.window = null; // null: everything, and it grows; else [from, to] in seconds
+    this.live = false;
+    this.plots = [];
+  }
+
+  load(found) {
+    for (const line of Object.values(this.lines)) {
+      line.at = [];
+      line.values = [];
+    }
+    for (const trace of found.traces) this.lines[trace.metric]?.take(trace.at, trace.values);
+    this.bands = found.bands;
+    this.marks = found.marks.filter((one) => DRAWN.has(one.what));
+    this.from = found.from / 1000;
+    this.to = found.to / 1000;
+    this.live = found.live;
+    this.bars = this.cuff();
+    if (this.plots.length) this.redraw();
+    else this.make();
+  }
+
+  /** Add one moment of the live bed; returns whether something was new. */
+  append(numbers, now) {
+    let grew = false;
+    for (const [name, line] of Object.entries(this.lines)) {
+      const one = numbers[name];
+      if (one?.at) grew = line.push(one.at / 1000, one.value) || grew;
+    }
+    this.to = now / 1000;
+    if (grew) this.bars = this.cuff();
+    this.redraw();
+    return grew;
+  }
+
+  cuff() {
+    const { nibp_systolic: systolic, nibp_diastolic: diastolic } = this.lines;
+    const low = new Map(diastolic.at.map((at, n) => [at, diastolic.values[n]]));
+    return systolic.at.map((at, n) => ({ at, high: systolic.values[n], low: low.get(at) ?? null })).filter((one) => one.high !== null);
+  }
+
+  data() {
+    const rate = align([this.lines.heart_rate, this.lines.pulse_rate]);
+    const spo2 = align([this.lines.spo2]);
+    const ends = this.span();
+    for (const one of [rate, spo2]) {
+      if (one[0].length) continue;
+      one[0].push(ends[0], ends[1]);
+      for (let n = 1; n < one.length; n += 1) one[n].push(null, null);
+    }
+    return { rate, spo2 };
+  }
+
+  span() {
+    return this.window || [this.from, Math.max(this.to, this.from + 60)];
+  }
+
+  make() {
+    const data = this.data();
+    const sync = "session";
+    this.rate = this.plot(this.boxes.rate, sync, data.rate, [this.series("HR", "--series-heart"), this.series("PR", "--series-pulse")], () => this.rateRange(), ["nibp_systolic", "nibp_diastolic", "heart_rate", "pulse_rate"], () => Math.max(210, Math.min(430, innerHeight * 0.4)));
+    this.spo2 = this.plot(this.boxes.spo2, sync, data.spo2, [this.series("SpO₂", "--series-spo2")], () => this.spo2Range(), ["spo2"], () => Math.max(120, Math.min(230, innerHeight * 0.2)));
+    this.plots = [this.rate, this.spo2];
+    new ResizeObserver(() => this.size()).observe(this.boxes.rate);
+    this.keyboard();
+    this.touch();
+  }
+
+  series(label, colour) {
+    return { label, stroke: () => css(colour), width: 1.6, points: { show: false }, spanGaps: false };
+  }
+
+  plot(box, sync, data, series, range, metrics, height) {
+    const ink = () => css("--dim");
+    const axis = { stroke: ink, grid: { stroke: () => css("--line"), width: 1 }, ticks: { stroke: () => css("--line") }, font: "12px sans-serif" };
+    const chart = new uPlot(
+      {
+        width: box.clientWidth || 600,
+        height: height(),
+        legend: { show: false },
+        cursor: { sync: { key: sync }, drag: { x: true, y: false, setScale: false }, points: { size: 7 } },
+        scales: { x: { time: true, range: () => this.span() }, y: { range } },
+        axes: [
+          { ...axis, values: (_, ticks) => ticks.map((t) => hm(t * 1000)), space: 70 },
+          { ...axis, size: 46 },
+        ],
+        series: [{}, ...series],
+        hooks: {
+          drawClear: [(u) => this.drawBands(u, metrics)],
+          draw: [(u) => this.drawMarks(u, metrics)],
+          setSelect: [(u) => this.selected(u)],
+          setCursor: [(u) => this.read(u.cursor.idx === null || u.cursor.left < 0 ? null : u.posToVal(u.cursor.left, "x"))],
+        },
+      },
+      data,
+      box,
+    );
+    chart.over.addEventListener("dblclick", () => this.zoom(null));
+    chart.wanted = height;
+    return chart;
+  }
+
+  rateRange() {
+    let low = 50;
+    let high = 150;
+    const [from, to] = this.span();
+    for (const one of this.bars) {
+      if (one.at < from || one.at > to) continue;
+      high = Math.max(high, one.high + 8);
+      if (one.low !== null) low = Math.min(low, one.low - 5);
+    }
+    for (const name of ["heart_rate", "pulse_rate"]) {
+      for (const value of this.lines[name].values) {
+        if (value === null) continue;
+        if (value > high) high = value + 5;
+        if (value < low) low = value - 5;
+      }
+    }
+    return [Math.max(0, Math.floor(low / 10) * 10), Math.ceil(high / 10) * 10];
+  }
+
+  spo2Range() {
+    let low = 85;
+    for (const value of this.lines.spo2.values) if (value !== null && value < low) low = value;
+    return [Math.max(0, Math.floor((low - 2) / 5) * 5), 100];
+  }
+
+  redraw() {
+    const data = this.data();
+    this.rate.setData(data.rate);
+    this.spo2.setData(data.spo2);
+  }
+
+  size() {
+    for (const one of this.plots) {
+      const box = one.root.parentElement;
+      if (box.clientWidth && box.clientWidth !== one.width) one.setSize({ width: box.clientWidth, height: one.wanted() });
+    }
+  }
+
+  paint() {
+    for (const one of this.plots) one.redraw(false, true);
+  }
+
+  // --- what stands behind and before the lines --------------------------------------------------------
+
+  drawBands(u, metrics) {
+    const pen = u.ctx;
+    pen.save();
+    for (const band of this.bands) {
+      if (!metrics.includes(band.metric)) continue;
+      const left = Math.max(u.bbox.left, u.valToPos(band.from / 1000, "x", true));
+      const right = Math.min(u.bbox.left + u.bbox.width, band.to ? u.valToPos(band.to / 1000, "x", true) : Infinity);
+      if (right <= left) continue;
+      // On the shared panel only pressures are filled; the rates' limits are thin lines beside their colour.
+      const filled = band.metric.startsWith("nibp_systolic") || band.metric === "spo2";
+      for (const limit of band.limits) {
+        if (!limit.on) continue;
+        const edge = Math.max(u.bbox.top, Math.min(u.bbox.top + u.bbox.height, u.valToPos(limit.value, "y", true)));
+        if (filled) {
+          pen.fillStyle = css(limit.priority === "high" ? "--band-high" : "--band-medium");
+          if (limit.side === "high") pen.fillRect(left, u.bbox.top, right - left, edge - u.bbox.top);
+          else pen.fillRect(left, edge, right - left, u.bbox.top + u.bbox.height - edge);
+        } else if (band.metric !== "nibp_diastolic") {
+          pen.strokeStyle = css(band.metric === "heart_rate" ? "--series-heart" : "--series-pulse");
+          pen.globalAlpha = 0.35;
+          pen.setLineDash([2 * devicePixelRatio, 5 * devicePixelRatio]);
+          pen.beginPath();
+          pen.moveTo(left, edge);
+          pen.lineTo(right, edge);
+          pen.stroke();
+          pen.setLineDash([]);
+          pen.globalAlpha = 1;
+        }
+      }
+    }
+    pen.restore();
+  }
+
+  drawMarks(u, metrics) {
+    const pen = u.ctx;
+    const ratio = devicePixelRatio;
+    pen.save();
+    pen.beginPath();
+    pen.rect(u.bbox.left, 0, u.bbox.width, u.bbox.top + u.bbox.height);
+    pen.clip();
+    if (metrics.includes("nibp_systolic")) this.drawBars(u, pen, ratio);
+    pen.font = `${11 * ratio}px sans-serif`;
+    pen.textBaseline = "top";
+    const rows = [];
+    for (const one of this.marks) {
+      const own = !one.metric || metrics.includes(one.metric) || one.what === "PhaseChanged";
+      if (!own || (metrics.includes("spo2") && !["AlarmRaised", "AlarmAcknowledged", "DoseRecorded"].includes(one.what))) continue;
+      const x = u.valToPos(one.at / 1000, "x", true);
+      if (x < u.bbox.left - 1 || x > u.bbox.left + u.bbox.width) continue;
+      this.drawMark(u, pen, ratio, one, x, rows);
+    }
+    pen.restore();
+  }
+
+  drawBars(u, pen, ratio) {
+    pen.strokeStyle = css("--series-cuff");
+    pen.lineWidth = 2 * ratio;
+    const cap = 3.5 * ratio;
+    for (const one of this.bars) {
+      const x = u.valToPos(one.at, "x", true);
+      const top = u.valToPos(one.high, "y", true);
+      const bottom = one.low === null ? top : u.valToPos(one.low, "y", true);
+      pen.beginPath();
+      pen.moveTo(x - cap, top);
+      pen.lineTo(x + cap, top);
+      pen.moveTo(x, top);
+      pen.lineTo(x, bottom);
+      pen.moveTo(x - cap, bottom);
+      pen.lineTo(x + cap, bottom);
+      pen.stroke();
+    }
+  }
+
+  drawMark(u, pen, ratio, one, x, rows) {
+    const top = u.bbox.top;
+    const bottom = top + u.bbox.height;
+    if (one.what === "AlarmRaised" || one.what === "AlarmAcknowledged") {
+      pen.fillStyle = pen.strokeStyle = css(one.kind === "technical" && one.priority === "low" ? "--technical-text" : MARK_COLOUR[one.priority] || "--dim");
+      const size = 6 * ratio;
+      const y = bottom - size * 1.4;
+      pen.beginPath();
+      if (one.what === "AlarmAcknowledged") {
+        pen.lineWidth = 2 * ratio;
+        pen.moveTo(x - size * 0.7, y - size * 2);
+        pen.lineTo(x - size * 0.1, y - size * 1.4);
+        pen.lineTo(x + size * 0.9, y - size * 2.8);
+        pen.stroke();
+        return;
+      }
+      if (one.priority === "high") pen.moveTo(x, y - size), pen.lineTo(x + size, y + size), pen.lineTo(x - size, y + size);
+      else if (one.priority === "medium") pen.moveTo(x, y - size), pen.lineTo(x + size, y), pen.lineTo(x, y + size), pen.lineTo(x - size, y);
+      else if (one.kind === "technical") pen.rect(x - size * 0.8, y - size * 0.8, size * 1.6, size * 1.6);
+      else pen.arc(x, y, size * 0.9, 0, Math.PI * 2);
+      pen.fill();
+      return;
+    }
+    const strong = one.what === "DoseRecorded" || one.what === "PhaseChanged";
+    pen.strokeStyle = pen.fillStyle = css(strong ? "--text" : "--dim");
+    pen.globalAlpha = strong ? 0.9 : 0.6;
+    pen.lineWidth = (strong ? 1.5 : 1) * ratio;
+    pen.setLineDash(strong ? [] : [3 * ratio, 3 * ratio]);
+    pen.beginPath();
+    pen.moveTo(x, top);
+    pen.lineTo(x, bottom);
+    pen.stroke();
+    pen.setLineDash([]);
+    const text = markWords(one);
+    const width = pen.measureText(text).width;
+    let row = 0;
+    while (rows[row] !== undefined && rows[row] > x - 4 * ratio) row += 1;
+    rows[row] = x + width + 4 * ratio;
+    if (row < 4) pen.fillText(text, x + 3 * ratio, top + 2 * ratio + row * 13 * ratio);
+    pen.globalAlpha = 1;
+  }
+
+  // --- zoom: drag, keys, touch -------------------------------------------------------------------------
+
+  selected(u) {
+    if (u.select.width > 8) this.zoom([u.posToVal(u.select.left, "x"), u.posToVal(u.select.left + u.select.width, "x")]);
+    u.setSelect({ left: 0, width: 0, top: 0, height: 0 }, false);
+  }
+
+  zoom(to) {
+    if (to && to[1] - to[0] < 20) return;
+    if (to) {
+      const whole = [this.from, Math.max(this.to, this.from + 60)];
+      to = [Math.max(whole[0], to[0]), Math.min(whole[1], to[1])];
+      if (to[0] <= whole[0] && to[1] >= whole[1]) to = null;
+    }
+    this.window = to;
+    for (const one of this.plots) one.setScale("x", { min: this.span()[0], max: this.span()[1] });
+  }
+
+  scale(factor, at = 0.5) {
+    const [from, to] = this.span();
+    const centre = from + (to - from) * at;
+    this.zoom([centre - (centre - from) * factor, centre + (to - centre) * factor]);
+  }
+
+  pan(part) {
+    const [from, to] = this.span();
+    const width = to - from;
+    const begin = Math.max(this.from, Math.min(Math.max(this.to, this.from + 60) - width, from + width * part));
+    this.zoom([begin, begin + width]);
+  }
+
+  keyboard() {
+    this.boxes.rate.addEventListener("keydown", (event) => {
+      const act = { "+": () => this.scale(0.6), "=": () => this.scale(0.6), "-": () => this.scale(1 / 0.6), 0: () => this.zoom(null), ArrowLeft: () => this.pan(-0.25), ArrowRight: () => this.pan(0.25), Home: () => this.pan(-1e6), End: () => this.pan(1e6) }[event.key];
+      if (!act) return;
+      event.preventDefault();
+      act();
+    });
+  }
+
+  touch() {
+    for (const plot of this.plots) {
+      let start = null;
+      const spread = (touches) => Math.abs(touches[0].clientX - touches[1].clientX);
+      const middle = (touches) => (touches[0].clientX + touches[1].clientX) / 2;
+      plot.over.addEventListener("touchstart", (event) => {
+        start = event.touches.length === 2 ? { spread: Math.max(20, spread(event.touches)), middle: middle(event.touches), span: this.span() } : null;
+      });
+      plot.over.addEventListener(
+        "touchmove",
+        (event) => {
+          if (!start || event.touches.length !== 2) return;
+          event.preventDefault();
+          const box = plot.over.getBoundingClientRect();
+          const factor = start.spread / Math.max(20, spread(event.touches));
+          const width = start.span[1] - start.span[0];
+          const held = start.span[0] + (width * (start.middle - box.left)) / box.width;
+          const place = (middle(event.touches) - box.left) / box.width;
+          this.zoom([held - width * factor * place, held + width * factor * (1 - place)]);
+        },
+        { passive: false },
+      );
+    }
+  }
+
+  /** What stood at a time, in words. */
+  words(time) {
+    const value = (name, most) => {
+      const one = this.lines[name].before(time, most);
+      return one ? number(one.value) : null;
+    };
+    const parts = [hms(time * 1000)];
+    const heart = value("heart_rate", 5);
+    const pulse = value("pulse_rate", 5);
+    const spo2 = value("spo2", 5);
+    if (heart) parts.push(`HR ${heart}`);
+    if (pulse) parts.push(`PR ${pulse}`);
+    parts.push(`SpO₂ ${spo2 ?? "--"}`);
+    const bar = [...this.bars].reverse().find((one) => one.at <= time + 1);
+    if (bar) parts.push(`BP ${number(bar.high)}/${number(bar.low)} at ${hm(bar.at * 1000)}`);
+    return parts.join("   ");
+  }
+}
+
+/** A mark in a few words. */
+export function markWords(one) {
+  if (one.what === "DoseRecorded") return `${one.value} mg ${one.detail.route || ""}`;
+  if (one.what === "PhaseChanged") return one.detail.phase;
+  if (one.what === "CheckpointMet") return "✓";
+  if (one.what === "CheckpointMissed") return "✗ missed";
+  if (one.what === "LimitChanged") return "limit";
+  if (one.what === "ManualRecorded") return "by hand";
+  if (one.what === "ScoreRecorded") return `${one.detail.scale} ${one.value}`;
+  if (one.what === "HoldPrompted") return "hold";
+  return (one.reason || one.what).slice(0, 24);
+}
