@@ -227,6 +227,10 @@ class Journal:
     def _write_notifications(self, batch: Batch) -> None:
         db = self._db
         db.executemany(
+            f"UPDATE notification SET state='cancelled', result=?, settled_at=? WHERE alarm_id=? AND {_OPEN}",
+            [(why, micros(at), alarm_id) for alarm_id, why, at in batch.cancelled],
+        )
+        db.executemany(
             "INSERT OR IGNORE INTO notification VALUES (?, ?, ?, ?, ?, 'due', 0, '', NULL, ?)",
             [(d.key, d.alarm_id, d.session_id, d.target, micros(d.created_at), d.body) for d in batch.due],
         )
@@ -236,10 +240,6 @@ class Journal:
                 (s.state, s.attempts, s.result, micros(s.at) if s.final else None, s.key)
                 for s in batch.settled
             ],
-        )
-        db.executemany(
-            f"UPDATE notification SET state='cancelled', result=?, settled_at=? WHERE alarm_id=? AND {_OPEN}",
-            [(why, micros(at), alarm_id) for alarm_id, why, at in batch.cancelled],
         )
 
     def _append(self, outcome: Outcome) -> None:
@@ -254,7 +254,8 @@ class Journal:
         )
         if name == "SessionStarted":
             said = [outcome.detail[key] for key in ("patient_code", "protocol", "protocol_digest", "mode")]
-            self._db.execute(_INSERT_SESSION, (session_id, outcome.bed_id, *said, at, outcome.by))
+            began = micros(datetime.fromisoformat(outcome.detail["started_at"]))
+            self._db.execute(_INSERT_SESSION, (session_id, outcome.bed_id, *said, began, outcome.by))
         elif name in _SESSION_UPDATES:
             self._db.execute(_SESSION_UPDATES[name], (at, outcome.by, session_id))
         elif name == "AlarmRaised" and outcome.kind == "physiological" and session_id:

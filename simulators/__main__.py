@@ -25,7 +25,7 @@ from simulators.drill import BadDrill
 from simulators.exercise import MonitorRefused
 from simulators.network import Conditions
 from simulators.pace import run_ward
-from simulators.plan import BASELINE_S, BedPlan, build_ward, plan_ward
+from simulators.plan import BASELINE_S, PROTOCOLS, BedPlan, build_ward, plan_ward
 from simulators.play import BadRecording, messages_of, read_recording
 from simulators.publisher import Broker, BrokerRefused, Publisher
 from simulators.ward import Ward
@@ -132,6 +132,14 @@ def _add_ward(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     parser.add_argument(
         "--client-per-device", action="store_true", help="one connection and last will for each device"
     )
+    parser.add_argument(
+        "--subjects", type=int, metavar="N", help="simulate N sessions at once, print their table and end"
+    )
+    parser.add_argument(
+        "--protocol", choices=PROTOCOLS, default=PROTOCOLS[0], help="of --subjects (%(default)s)"
+    )
+    parser.add_argument("--sprays", type=int, default=2, help="of --subjects by nose (%(default)s)")
+    parser.add_argument("--sites", type=int, default=0, help="clinics that --subjects are spread over (one)")
     parser.add_argument("--quiet", action="store_true", help="no line of progress")
     network = parser.add_argument_group("network, each a probability or seconds")
     for name in ("delay-s", "jitter-s", "loss", "duplication", "reordering"):
@@ -141,6 +149,14 @@ def _add_ward(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
 
 
 def _ward(chosen: argparse.Namespace) -> int:
+    if chosen.subjects:
+        from simulators import population  # numpy is needed for this alone
+
+        many = population.simulate(
+            chosen.subjects, chosen.seed, chosen.protocol, sprays=chosen.sprays, sites=chosen.sites
+        )
+        print(population.table(many))
+        return DONE
     plans = plan_ward(chosen.beds, chosen.seed)
     if chosen.plan:
         print(json.dumps([plan.record() for plan in plans], indent=2, ensure_ascii=False))
@@ -199,6 +215,7 @@ def _live_ward(plans: list[BedPlan], conditions: Conditions, chosen: argparse.Na
     try:
         if chosen.backlog:
             _send_history(ward, publisher, quiet=chosen.quiet)
+        ward.go_live(lambda: datetime.now(UTC))
         shown = _progress(publisher, len(plans), quiet=chosen.quiet)
         run_ward(ward, publisher, for_s=chosen.for_s, speed=chosen.speed, each_turn=shown)
     except KeyboardInterrupt:

@@ -33,8 +33,8 @@ class Response:
 
 # Systolic pressure, mmHg. Shape after CLINICAL §4.4 (Hill drive less an adapting term), with Kamp 2021's
 # opposing S-norketamine; onset 0.238 /min is Navarrete 2024's ke0. The other five were fitted to Yale 2024 by
-# vein (16.0 at 40 min, back by 90) and to the nasal trials (Doherty 2020, label); the tests hold the result.
-PRESSURE = Response(150.0, 174.5, 1.702, 0.238, 0.0544, 0.3925, 39.7)
+# vein (16.0 at 40 min, back by 90) and the nasal trials on a population (bench/ward/fit_pressure.py).
+PRESSURE = Response(126.4, 209.1, 1.504, 0.241, 0.0339, 0.564, 210.1)
 
 # How much of the mind is affected, 0 to about 1: peak 30 to 45 min, gone in 1 to 1.5 h by nose (J&J sedation
 # 2025, CLINICAL §3.1); dissociation at 100-250 ng/mL of racemate (Zanos 2018). Shape assumed like pressure's.

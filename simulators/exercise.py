@@ -211,6 +211,8 @@ class Live:
             self.publisher.drain()
         if keyboard is not None:
             self.publisher.watch_lines(keyboard, self.inject)
+        self.stage.ward.go_live(lambda: datetime.now(UTC))
+        self.stage.second_0 = datetime.now(UTC) - timedelta(minutes=drill.starts_at_min)
         length_s = (drill.ends_at_min - drill.starts_at_min) * 60.0
         run_ward(self.stage.ward, self.publisher, for_s=length_s, each_turn=self._goes_on)
         self.publisher.say_offline(but=self._left_devices())

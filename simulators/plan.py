@@ -20,7 +20,7 @@ from simulators.device import Device, Trouble
 from simulators.effect import MIND, PRESSURE
 from simulators.network import PERFECT, Conditions, Network
 from simulators.patient import Patient
-from simulators.pharmacology import Disposition, Dose
+from simulators.pharmacology import Disposition, Dose, Number
 from simulators.sensors import Oximeter
 from simulators.subject import OneSubject, Subject, draw_subject
 from simulators.ward import Bed, Ward
@@ -151,9 +151,11 @@ def dose_record(dose: Dose, when: str, minutes: float) -> dict[str, Any]:
     return record | ({"over_minutes": dose.over_min} if dose.over_min else {})
 
 
-def doses_of(protocol: str, weight_kg: float, sprays: int = 2) -> tuple[Dose, ...]:
+def doses_of(protocol: str, weight_kg: Number, sprays: int = 2) -> tuple[Dose, ...]:
     """Return the usual doses of a protocol (CLINICAL §1.1, §1.3): 0.5 mg/kg by vein over 40 min or muscle."""
-    amount = round(MG_PER_KG * weight_kg, 1)
+    amount = MG_PER_KG * weight_kg
+    if isinstance(amount, float):
+        amount = round(amount, 1)  # a syringe is filled to a tenth; a population's doses are left as they are
     if protocol == "iv-ketamine":
         return (Dose(0.0, amount, "iv", INFUSION_MIN),)
     if protocol == "im-ketamine":

@@ -70,8 +70,8 @@ class Site:
 
 
 SITE_LOG_SD = 0.35  # Vankawala 2021, 15 series: mean rise 12.6 mmHg, spread about a third of it
-SUBJECT_LOG_SD = 0.30  # with OCCASION_LOG_SD and the noise below: Yale's SD of 11.2 at 40 min
-OCCASION_LOG_SD = 0.30
+SUBJECT_LOG_SD = 0.24  # with OCCASION_LOG_SD and the noise below: Yale's SD of 11.2 at 40 min
+OCCASION_LOG_SD = 0.24
 
 
 def draw_site(draws: Draws) -> Site:
@@ -140,7 +140,7 @@ def draw_subject(
         temperature=36.7 + 0.25 * draws.normal("temperature"),
         resting_spo2=draws.clip(97.6 - 0.02 * (age - 46.0) + 0.8 * draws.normal("saturation"), 94.0, 99.5),
         lung_volume_l=draws.clip(2.4 + 0.4 * draws.normal("lungs"), 1.4, 3.6),
-        anxiety_mmhg=draws.clip(2.5 + 2.5 * draws.normal("anxiety"), 0.0, 12.0),
+        anxiety_mmhg=draws.clip(1.0 + 1.5 * draws.normal("anxiety"), 0.0, 8.0),
         swing_systolic=4.6 * swing,
         swing_diastolic=3.2 * swing,
         diastolic_ratio=(11.0 / 16.0) * draws.exp(0.25 * draws.normal("ratio")),

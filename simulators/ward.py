@@ -7,8 +7,9 @@ moves; the ward never looks at one.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from simulators.device import Device, Message
 from simulators.network import Network
@@ -82,6 +83,21 @@ class Ward:
                 heapq.heappush(
                     self._due, (round(device.due_s + bed.session_start_s, 6), len(self._devices) - 1)
                 )
+
+    def go_live(self, now: Callable[[], datetime]) -> None:
+        """Begin, and let second 0 be the moment at which that is done: a large ward takes seconds to begin.
+
+        Args:
+            now: says what time it is, aware UTC.
+        """
+        if not self._begun:
+            self.begin()
+        if self.network.start_at is None:
+            return
+        late = now() - self.network.start_at
+        self.network.start_at += late
+        for device, _ in self._devices:
+            device.start_at += late
 
     def next_s(self) -> float:
         """Return when something happens next, seconds on the ward's clock."""

@@ -108,6 +108,9 @@ FLOORS: dict[str, tuple[str, ...]] = {
     "monitor.snapshot": (CORE,),
     "monitor.wording": (CORE,),
     "monitor.replay": (CORE, "monitor.formats"),
+    # Programs of their own: they talk to the broker, and know the monitor only by its formats and files.
+    "monitor.bridge": GROUND,
+    "monitor.discover": GROUND,
     "monitor.app": (*GROUND, *ROOMS),
     # The command line and the demo stand on top: they choose what to start.
     "monitor.__main__": ("monitor",),
@@ -148,7 +151,7 @@ SIMULATED_DRILLS = "simulators.drill"  # drill files are TOML for people, and va
 
 # Library (as imported) -> the modules through which it may enter.
 DOORS: dict[str, tuple[str, ...]] = {
-    "paho": ("monitor.mqtt", "simulators.publisher"),
+    "paho": ("monitor.mqtt", "monitor.bridge", "monitor.discover", "simulators.publisher"),
     "amqtt": ("monitor.demo",),
     "pydantic": ("monitor.config", "monitor.snapshot", "monitor.formats", "monitor.web", SIMULATED_DRILLS),
     "pydantic_core": (
@@ -160,7 +163,7 @@ DOORS: dict[str, tuple[str, ...]] = {
     ),
     "apprise": ("monitor.notify",),
     "influxdb_client": ("monitor.series",),
-    "sqlite3": ("monitor.journal", "monitor.series"),
+    "sqlite3": ("monitor.journal", "monitor.series", "monitor.bridge"),
     "fastapi": ("monitor.web",),
     "starlette": ("monitor.web",),
     "uvicorn": ("monitor.web",),
@@ -176,7 +179,7 @@ DOORS: dict[str, tuple[str, ...]] = {
     "fhir": ("monitor.records", "monitor.formats"),
     "hl7": ("monitor.formats",),
     "google": ("monitor.formats",),
-    "serial": ("monitor.formats",),
+    "serial": ("monitor.bridge",),
     "orjson": (
         "monitor.app",
         "monitor.mqtt",

@@ -146,26 +146,25 @@ class Monitor:
 
     def health(self) -> Mapping[str, Any]:
         """Return the self-check as JSON values."""
-        recorder = self.recorder
+        link, recorder = self.link, self.recorder
         return {
-            "ok": self.link.connected and not recorder.failing and self.stalled_s() < STALL_S,
-            "boot_id": self.boot_id,
+            "ok": link.connected and not recorder.failing and self.stalled_s() < STALL_S,
+            "broker": "connected" if link.connected else link.reason or "lost",
+            "journal": recorder.failing or "durable",
             "version": self.version,
-            "broker": {"connected": self.link.connected, "reason": self.link.reason},
-            "journal": {
-                "failing": recorder.failing,
-                "stored": recorder.stored,
-                "repeated": recorder.repeated,
-                "commits": recorder.commits,
-                "waiting": recorder.waiting(),
-                "slowest_s": round(recorder.slowest_s, 4),
-            },
-            "loop": {"waiting": self.inbox.waiting(), "since_turn_s": round(self.stalled_s(), 3)},
+            "boot_id": self.boot_id,
             "received": self.received,
+            "stored": recorder.stored,
+            "repeated": recorder.repeated,
             "quarantined": self.quarantined,
             "alarms_raised": self.raised,
+            "commits": recorder.commits,
+            "slowest_commit_s": round(recorder.slowest_s, 4),
+            "batches_waiting": recorder.waiting(),
+            "messages_waiting": self.inbox.waiting(),
+            "loop_age_s": round(self.stalled_s(), 3),
             "annunciators": self.station.sounding(),
-            "dead_channels": dict(self.messenger.dead_channels()) if self.messenger else {},
+            "dead_channels": sorted(self.messenger.dead_channels()) if self.messenger else [],
             "clock_drift_s": round(getattr(self.clock, "drift_s", lambda: 0.0)(), 3),
         }
 
@@ -311,8 +310,11 @@ class Monitor:
         self.on_change()
         if self.messenger is not None:
             batch, now = self.ward.batch, self.ward.now
+            cancelled = self.messenger.cancels(outcomes, bed)
+            names = {name for name, _ in cancelled}
+            batch.due = [one for one in batch.due if one.alarm_id not in names]
+            batch.cancelled += [(name, why, now) for name, why in cancelled]
             batch.due += self.messenger.plan(outcomes, bed, now)
-            batch.cancelled += [(name, why, now) for name, why in self.messenger.cancels(outcomes, bed)]
 
     # --- time -----------------------------------------------------------------------------------------------
 
@@ -398,9 +400,9 @@ class Monitor:
 
     def _send(self, batch: Batch) -> None:
         if self.messenger is not None:
-            self.messenger.submit(batch.due)
-            for alarm_id, _, _ in batch.cancelled:
+            for alarm_id, _, _ in batch.cancelled:  # first: what is due after it is meant to be said
                 self.messenger.cancel(alarm_id)
+            self.messenger.submit(batch.due)
 
 
 def _in_order(report: Report) -> Report:

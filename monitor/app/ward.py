@@ -20,6 +20,7 @@ from monitor.core import inputs as given
 from monitor.core.bed import advance
 from monitor.core.inputs import Input
 from monitor.core.outcomes import Outcome
+from monitor.core.ownership import after_downtime
 from monitor.core.protocol import Priority
 from monitor.core.turn import Bed
 from monitor.core.vitals import Report
@@ -152,6 +153,7 @@ class Ward:
             bed = self.beds[bed_id] = snapshot.load(stored.body, protocols)
             self.serves |= dict.fromkeys(bed.devices, bed_id)
             self._live_again(bed_id, stored.readings)
+            self.beds[bed_id] = after_downtime(self.beds[bed_id], now)
         self.now = now
         self._wire(journal.meta())
         for key in PASSING:

@@ -14,7 +14,7 @@ from monitor.core.device import LATE, Device, receive
 from monitor.core.filters import Confirmation, Excursion, Sample
 from monitor.core.inputs import Observe
 from monitor.core.protocol import Limit
-from monitor.core.session import Band, Point, Rule, Session, with_baseline, with_reading
+from monitor.core.session import Band, Point, Rule, Session, with_reading
 from monitor.core.turn import MANUAL, MANUAL_SLOT, Backlog, Reading, Turn
 from monitor.core.vitals import FAULTS, INVALID, METRICS, VALID, Observation, Report
 
@@ -52,9 +52,14 @@ def observe(turn: Turn, given: Observe) -> None:
     if faults != device.faults:
         technical.set_faults(turn, device, faults)
     carried = _is_carried(turn, report)
+    stale = turn.now - timed.at > LATE
     for observation in report.observations:
-        if not (carried and observation.metric in CUFF_METRICS):
+        if carried and observation.metric in CUFF_METRICS:
+            continue
+        if stale or device.faults or observation.measured_at is not None:
             _take(turn, device, observation, _instant(turn, report, observation, timed.at))
+        else:
+            _record(turn, observation, report.device_id, timed.at, device.profile.expected_interval_s)
     if watched_closely or device.skew_since is not None or device.gap_at is not None:
         technical.judge_device(turn, device)
 
@@ -144,23 +149,28 @@ def _record(turn: Turn, observation: Observation, source: str, at: datetime, nom
         return
     if bed.alarms and not slot.endswith(MANUAL_SLOT):
         absence.value_returned(turn, name)
-    if METRICS[name].aperiodic:
+    if name in CUFF_METRICS:
         _cuff(turn, session, observation, at)
         return
-    _look_at_readiness(turn, session, name, before, value)
-    _continuous(turn, session, observation, at, _step_s(before, at, nominal_s, source), slot)
-
-
-def _look_at_readiness(turn: Turn, session: Session, name: str, before: Reading | None, value: float) -> None:
-    """Notice that a value crosses what readiness for discharge asks of it, or is there again."""
+    if session.phase == "baseline":
+        session = _baseline(turn, session, observation, at)
     band = session.plan.get(name)
-    if session.phase != "observation" or band is None or band.near is None:
+    if band is None:
         return
+    if band.near is not None and session.phase == "observation":
+        _look_at_readiness(turn, band.near, before, value)
+    if not band.low < value < band.high or slot in bed.tracks:
+        step_s = _step_s(before, at, nominal_s, source)
+        _continuous(turn, band, name, slot, Sample(value, observation.validity == VALID, at, step_s))
+
+
+def _look_at_readiness(turn: Turn, near: float, before: Reading | None, value: float) -> None:
+    """Notice that a value crosses what readiness for discharge asks of it, or is there again."""
     if before is None or before.value is None or before.seen_at is None:
         turn.measured = True
         return
     absent = turn.now - before.seen_at >= readiness.DEVICE_VALUE_LASTS
-    turn.measured |= absent or (before.value >= band.near) != (value >= band.near)
+    turn.measured |= absent or (before.value >= near) != (value >= near)
 
 
 def _slot(turn: Turn, name: str, before: Reading | None, source: str) -> tuple[str, Reading | None]:
@@ -202,24 +212,14 @@ def _step_s(before: Reading | None, at: datetime, nominal_s: float, source: str)
     return max(least, min(gap, most)) if gap > 0 else least
 
 
-def _continuous(
-    turn: Turn, session: Session, observation: Observation, at: datetime, step_s: float, slot: str
-) -> None:
-    name, value = observation.metric, observation.value
-    assert value is not None
-    if session.phase == "baseline" and observation.validity == VALID and slot in (name, name + MANUAL_SLOT):
-        _baseline(turn, session, name, Point(at, value))
-        session = turn.session
-    band = session.plan.get(name)
-    if band is None or (band.low < value < band.high and slot not in turn.bed.tracks):
-        return
-    good = observation.validity == VALID
+def _continuous(turn: Turn, band: Band, name: str, slot: str, sample: Sample) -> None:
+    """Pass one sample of a continuous metric through every rule in force."""
     held = absence.same_limb_hold(turn, name)
     for rule in band.rules:
         if rule.filter is not None:
-            _filter(turn, rule, Sample(value, good, at, step_s), held, slot)
-        elif rule.limit.annotation and rule.boundary.beyond(value):
-            _annotate(turn, rule, value, at)
+            _filter(turn, rule, sample, held, slot)
+        elif rule.limit.annotation and rule.boundary.beyond(sample.value):
+            _annotate(turn, rule, sample.value, sample.at)
     technical.judge_quality(turn, name)
 
 
@@ -267,7 +267,7 @@ def _cuff(turn: Turn, session: Session, observation: Observation, at: datetime) 
     turn.measured = turn.dirty = True
     session = turn.bed.session = replace(session, readings=with_reading(session, name, point))
     if session.phase == "baseline" and observation.validity == VALID:
-        _baseline(turn, session, name, point)
+        _baseline(turn, session, observation, at)
         _hold(turn, name, point)
     schedule.meet_checkpoints(turn, name, at)
     schedule.cuff_measured(turn, name)
@@ -383,16 +383,16 @@ def _annotate(turn: Turn, rule: Rule, value: float, at: datetime) -> None:
     )
 
 
-def _baseline(turn: Turn, session: Session, name: str, point: Point) -> None:
+def _baseline(turn: Turn, session: Session, observation: Observation, at: datetime) -> Session:
+    """Add a valid reading to the patient's baseline if it is far enough from the last; return the session."""
+    name, value = observation.metric, observation.value
     points = session.baseline.get(name)
-    if points is not None and point.at - points[-1].at < timedelta(
-        minutes=session.protocol.baseline.apart_min
-    ):
-        return
-    more = with_baseline(session, name, point)
-    if more is None:
-        return
+    if points is not None and (at - points[-1].at).total_seconds() < session.protocol.baseline.apart_min * 60:
+        return session
+    if observation.validity != VALID or value is None:
+        return session
     had = session.base(name)
+    more = {**session.baseline, name: (*(points or ()), Point(at, value))}
     after = turn.bed.session = replace(session, baseline=more)
     base = after.base(name)
     if had is None and base is not None:
@@ -402,6 +402,7 @@ def _baseline(turn: Turn, session: Session, name: str, point: Point) -> None:
             value=base,
             reason=f"median of {len(more[name])} readings before the dose",
         )
+    return after
 
 
 def _hold(turn: Turn, name: str, point: Point) -> None:

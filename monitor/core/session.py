@@ -199,14 +199,6 @@ def _relative(session: Session, limit: Limit) -> float | None:
     return base - rise if limit.side == "low" else base + rise
 
 
-def with_baseline(session: Session, metric: str, point: Point) -> dict[str, tuple[Point, ...]] | None:
-    """Return the baseline with a pre-dose reading added, or ``None`` when it is too soon after the last."""
-    points = session.baseline.get(metric, ())
-    if points and point.at - points[-1].at < timedelta(minutes=session.protocol.baseline.apart_min):
-        return None
-    return {**session.baseline, metric: (*points, point)}
-
-
 def with_reading(session: Session, metric: str, point: Point) -> dict[str, tuple[Point, ...]]:
     """Return the cuff readings with one added; only the last few of each metric are kept."""
     return {**session.readings, metric: (*session.readings.get(metric, ()), point)[-KEPT_READINGS:]}

@@ -257,53 +257,50 @@ MINDRAY: dict[str, tuple[frozenset[str], Row]] = {
     },
 }
 
+_UNNAMED = "a blood pressure of an unnamed place, taken as the cuff's"
+_LINE: Row = ("", 0, "an arterial line pressure")
+
 # Plain names of senders that use no nomenclature. A bare "Sys", "Mean" or "T" is not here: an arterial line
 # and a pulmonary artery call theirs so too.
-_NAME_ROWS: dict[Row, str] = {
-    (_HEART, 1, ""): "hr heartrate ecghr hrecg ekghr hrekg heartrateecg ecgheartrate hrpulse",
+_NAME_ROWS: tuple[tuple[Row, str], ...] = (
+    ((_HEART, 1, ""), "hr heartrate ecghr hrecg ekghr hrekg heartrateecg ecgheartrate hrpulse"),
+    ((_PULSE, 1, ""), "pr pulse pulserate spo2pr prspo2 spo2pulse pulsespo2 pulseoximeterrate spo2pulserate"),
+    ((_PULSE, 1, ""), "spo2rate plethrate plethpulserate spo2hr prpleth pulseoximetryrate"),
+    ((_CUFF_PULSE, 1, ""), "nibppr prnibp nbppr prnbp nibppulse nibppulserate pulsenibp pulsenbp nbppulse"),
+    ((_CUFF_PULSE, 1, ""), "nibphr nibprate cuffpulse cuffpulserate"),
     (
-        _PULSE,
-        1,
-        "",
-    ): "pr pulse pulserate spo2pr prspo2 spo2pulse pulsespo2 pulseoximeterrate spo2pulserate spo2rate"
-    " pulsespo2 plethrate plethpulserate spo2hr prpleth",
+        (_SYS, 1, ""),
+        "nibpsys nibps nibpsystolic nbps nbpsys nbpsystolic nibpsbp systolicnibp nibpsysto sysnibp",
+    ),
     (
-        _CUFF_PULSE,
-        1,
-        "",
-    ): "nibppr prnibp nbppr prnbp nibppulse nibppulserate pulsenibp pulsenbp nbppulse nibphr"
-    " nibprate cuffpulse cuffpulserate",
-    (_SYS, 1, ""): "nibpsys nibps nibpsystolic nbps nbpsys nbpsystolic nibpsbp systolicnibp nibpsysto sysnibp"
-    " noninvasivesystolic noninvsys cuffsystolic cuffsys bpsnibp nibphigh",
+        (_SYS, 1, ""),
+        "noninvasivesystolic noninvsys cuffsystolic cuffsys bpsnibp nibphigh nibpsystolicpressure",
+    ),
+    ((_SYS, 1, ""), "noninvasivesystolicbloodpressure noninvasivebloodpressuresystolic"),
+    ((_SYS, 2, _UNNAMED), "systolicbloodpressure bloodpressuresystolic bpsystolic bpsys systolicbp"),
+    ((_DIA, 1, ""), "nibpdia nibpd nibpdiastolic nbpd nbpdia nbpdiastolic nibpdbp diastolicnibp nibpdiasto"),
+    ((_DIA, 1, ""), "dianibp noninvasivediastolic noninvdia cuffdiastolic cuffdia nibplow"),
+    ((_DIA, 1, ""), "nibpdiastolicpressure noninvasivediastolicbloodpressure"),
+    ((_DIA, 1, ""), "noninvasivebloodpressurediastolic"),
+    ((_DIA, 2, _UNNAMED), "diastolicbloodpressure bloodpressurediastolic bpdiastolic bpdia diastolicbp"),
     (
-        _DIA,
-        1,
-        "",
-    ): "nibpdia nibpd nibpdiastolic nbpd nbpdia nbpdiastolic nibpdbp diastolicnibp nibpdiasto dianibp"
-    " noninvasivediastolic noninvdia cuffdiastolic cuffdia nibplow",
-    (_MEAN, 1, ""): "nibpmean nibpm nibpmap nbpm nbpmean nbpmap mapnibp meannibp noninvasivemean noninvmean"
-    " cuffmean cuffmap",
-    (_PANEL, 1, ""): "nibp nbp noninvasivebloodpressure bloodpressurenoninvasive",
-    (
-        _SPO2,
-        1,
-        "",
-    ): "spo2 spo₂ %spo2 spo2% spo2sat spo2saturation pulseox oxygensaturationspo2 spo2value o2satpulseox",
-    (_PI, 1, ""): "pi perf perfusionindex spo2pi pispo2 perfindex",
-    (_RESP, 2, ""): "rr resp respiration resprate respirationrate respiratoryrate breathingrate rrimp",
-    (_RESP, 1, "airway"): "awrr co2rr rrco2 respco2 co2resprate airwayresprate",
-    (_CO2, 1, ""): "etco2 co2et endtidalco2 etco2mmhg",
-    (
-        _TEMP,
-        1,
-        "",
-    ): "temp t1 temp1 temperature bodytemp bodytemperature tcore coretemp tempcore oraltemp tempbody",
-    (_TEMP, 4, "second probe"): "t2 temp2",
-    (
-        "",
-        0,
-        "an arterial line pressure",
-    ): "artsys artdia artmean abpsys abpdia abpmean abps abpd abpm arts artd artm"
-    " ibpsys ibpdia ibpmean ibp1sys ibp1dia ibp1mean p1sys p1dia p1mean",
-}
-HL7_NAMES: dict[str, Row] = {name: row for row, names in _NAME_ROWS.items() for name in names.split()}
+        (_MEAN, 1, ""),
+        "nibpmean nibpm nibpmap nbpm nbpmean nbpmap mapnibp meannibp noninvasivemean noninvmean",
+    ),
+    ((_MEAN, 1, ""), "cuffmean cuffmap nibpmeanpressure noninvasivemeanbloodpressure"),
+    ((_MEAN, 2, _UNNAMED), "meanbloodpressure bloodpressuremean bpmean"),
+    ((_PANEL, 1, ""), "nibp nbp noninvasivebloodpressure bloodpressurenoninvasive"),
+    ((_SPO2, 1, ""), "spo2 spo₂ %spo2 spo2% spo2sat spo2saturation pulseox oxygensaturationspo2 spo2value"),
+    ((_SPO2, 1, ""), "o2satpulseox spo21 pulseoximetry oxygensaturationbypulseoximetry"),
+    ((_SPO2, 2, "second probe"), "spo22"),
+    ((_PI, 1, ""), "pi perf perfusionindex spo2pi pispo2 perfindex"),
+    ((_RESP, 2, ""), "rr resp respiration resprate respirationrate respiratoryrate breathingrate rrimp"),
+    ((_RESP, 1, "airway"), "awrr co2rr rrco2 respco2 co2resprate airwayresprate"),
+    ((_CO2, 1, ""), "etco2 co2et endtidalco2 etco2mmhg"),
+    ((_TEMP, 1, ""), "temp t1 temp1 temperature bodytemp bodytemperature tcore coretemp tempcore oraltemp"),
+    ((_TEMP, 1, ""), "tempbody temperature1"),
+    ((_TEMP, 4, "second probe"), "t2 temp2 temperature2"),
+    (_LINE, "artsys artdia artmean abpsys abpdia abpmean abps abpd abpm arts artd artm ibpsys ibpdia"),
+    (_LINE, "ibpmean ibp1sys ibp1dia ibp1mean p1sys p1dia p1mean"),
+)
+HL7_NAMES: dict[str, Row] = {name: row for row, names in _NAME_ROWS for name in names.split()}

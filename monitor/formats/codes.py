@@ -121,6 +121,10 @@ def meaning_of(system: str, code: str, name: str = "", unit_group: str = "") -> 
         return _row(LOINC.get(code))
     if short == "snomed":
         return _row(SNOMED.get(code))
+    if not short and code in LOINC:
+        return _row(LOINC[code])  # "8867-4" is of no other nomenclature
+    if not short and len(code) == 6 and _mdc_number(code) in MDC:
+        return _mdc(code, name)  # nor is "150456"
     if short == "npu":
         return _row(NPU.get(code))
     if short == "edan":

@@ -35,6 +35,8 @@ def cut_ivy(stream: bytes) -> Cut:
     while (end := stream.find(b"\xfe", start)) >= 0:
         frame = stream[start : end + 1]
         start = end + 1
+        head = max(0, frame.rfind(b"\xffANSAR"))
+        noise, frame = noise + head, frame[head:]
         if ivy_text(frame):
             frames.append(frame)
         else:

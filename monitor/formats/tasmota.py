@@ -10,6 +10,7 @@ from typing import Any
 
 from monitor.formats import gatt
 from monitor.formats.contract import Context, Decoded, Format, Undecodable
+from monitor.formats.gatt_values import CHARACTERISTICS
 from monitor.formats.identity import normalise_address
 from monitor.formats.json_payload import parse_object
 from monitor.formats.json_records import Record, Style, options_check, read_records, read_time, records_of
@@ -57,7 +58,7 @@ def _notification(operation: dict[str, Any], content: Any, time: Any, context: C
     address = operation.get("MAC") or operation.get("mac")
     gateway_at, note = read_time(time, "", context)
     return gatt.report(
-        gatt.CHARACTERISTICS[code](gatt.decode_text(content, "hex")),
+        CHARACTERISTICS[code](gatt.decode_text(content, "hex")),
         normalise_address(address) if isinstance(address, str) else "",
         gateway_at,
         [note] if note else [],

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import re
 import threading
+import warnings
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -38,6 +39,8 @@ _CODE = re.compile(r"error=(\d{3})\b")
 _STAMP = re.compile(r"^\S+ \S+ - \w+ - ")
 _TYPE: dict[Priority, str] = {"high": "failure", "medium": "warning", "low": "info"}
 
+# Apprise reads a module that Python 3.13 no longer has (it brings its own then), and we use no SOCKS proxy.
+NOISE = ("'imghdr' is deprecated", "SOCKS support in urllib3")
 _LOADING = threading.Lock()  # the first address loads every plugin, which takes most of a second
 
 logging.getLogger("apprise").addHandler(logging.NullHandler())  # its words come back in the result
@@ -45,6 +48,8 @@ logging.getLogger("apprise").addHandler(logging.NullHandler())  # its words come
 
 def connect(target: Target) -> Send:
     """Return the function that sends to a target; it never raises and blocks as long as the service does."""
+    for said in NOISE:
+        warnings.filterwarnings("ignore", message=said)
     import apprise
 
     address = target.resolve()

@@ -15,6 +15,7 @@ from reportlab.lib.colors import Color, HexColor
 from reportlab.lib.units import mm
 from reportlab.platypus import Flowable
 
+from monitor.core.protocol import RANK
 from monitor.core.record import Trace
 from monitor.core.vitals import METRICS
 from monitor.records.bands import Bound, Stretch, stretches
@@ -34,6 +35,7 @@ PRIORITY_INK = {"high": RED, "medium": AMBER, "low": SOFT}
 LEFT, RIGHT = 13 * mm, 15 * mm
 HEAD = 11.5 * mm  # doses and their labels
 EDGE = 3.0  # points; a limit that is not a panel's own is an edge, not a field
+LABEL = 12.0  # points for an alarm's letter and number
 LANES = 5  # rows of alarm bars; what does not fit is counted beside them and stands in the table
 COLUMNS_PER_POINT = 1.5  # printed at 600 dots an inch this is 5 dots: finer is not seen
 STEPS_MIN = (1, 2, 5, 10, 15, 20, 30, 60, 120, 240, 480)
@@ -231,24 +233,26 @@ class Chart(Flowable):
             ends[row] = self._text(x - 2.4, top + 2.6 * mm + 7.5 * row, words, 6.5, ink, name=name)
 
     def _alarms(self, bottom: float, top: float) -> None:
-        free = [-1e9] * LANES
+        lanes: list[list[tuple[float, float]]] = [[] for _ in range(LANES)]
         left_out = 0
-        for alarm in sorted(
-            self.story.alarms, key=lambda one: (one.first.kind != "physiological", one.first.at)
-        ):
+        for alarm in sorted(self.story.alarms, key=_importance):
             x0 = self.x(alarm.first.at)
             x1 = max(self.x(alarm.ended.at if alarm.ended else self.story.ended_at), x0 + 1.2)
-            lane = next((i for i, taken in enumerate(free) if taken <= x0), None)
+            reach = max([x1, *(self.x(one.at) + 3 for one in alarm.answers)]) + LABEL
+            lane = next(
+                (i for i, taken in enumerate(lanes) if all(reach <= a or x0 >= b for a, b in taken)), None
+            )
             if lane is None:
                 left_out += 1
                 continue
-            free[lane] = self._alarm(alarm, x0, x1, top - (lane + 1) * 3 * mm + 0.8) + 2
+            lanes[lane].append((x0, reach))
+            self._alarm(alarm, x0, x1, top - (lane + 1) * 3 * mm + 0.8)
         self._text(LEFT - 3, (bottom + top) / 2 - 2, "alarms", 6, SOFT, "right")
         if left_out:
             self._text(self.width - RIGHT + 3, bottom + 1, f"and {left_out} more,", 5, SOFT)
             self._text(self.width - RIGHT + 3, bottom - 5, "see the table", 5, SOFT)
 
-    def _alarm(self, alarm: AlarmStory, x0: float, x1: float, y: float) -> float:
+    def _alarm(self, alarm: AlarmStory, x0: float, x1: float, y: float) -> None:
         ink, height = PRIORITY_INK[alarm.worst], 2.1 * mm
         physiological = alarm.first.kind == "physiological"
         self.canv.setFillColor(ink)
@@ -261,7 +265,7 @@ class Chart(Flowable):
             on_bar = physiological and x0 + 2 <= x <= x1 - 2
             self._text(x, y + height - 4.9, "✓", 6.5, WHITE if on_bar else INK, "middle", BOLD)
         start = max([x1 + 1, *(x + 3.5 for x in answered)])
-        return self._text(start, y + 1, f"{letter}{self.numbers.get(alarm.alarm_id, '')}", 5.5, ink)
+        self._text(start, y + 1, f"{letter}{self.numbers.get(alarm.alarm_id, '')}", 5.5, ink)
 
     # --- what was measured ----------------------------------------------------------------------------------
 
@@ -367,6 +371,11 @@ class Chart(Flowable):
         }
         write[align](x, y, text)
         return x + float(self.canv.stringWidth(text, name, size))
+
+
+def _importance(alarm: AlarmStory) -> tuple[bool, int, datetime]:
+    """The patient's alarms first, the worst of them first: what finds no lane is the least of them."""
+    return alarm.first.kind != "physiological", -RANK[alarm.worst], alarm.first.at
 
 
 def _alarming(stretch: Stretch, metric: str) -> list[Bound]:

@@ -44,7 +44,7 @@ class Clockface:
     def time(self, at: datetime, *, seconds: bool = False) -> str:
         """Return the time of day, ``14:05``; with its offset when the clocks change."""
         words = f"{self.local(at):%H:%M:%S}" if seconds else f"{self.local(at):%H:%M}"
-        return words + (self.offset(at) if self.shifts else "")
+        return words + (self.offset(at).removesuffix(":00") if self.shifts else "")
 
     def date(self, at: datetime) -> str:
         """Return the local date, ISO 8601."""

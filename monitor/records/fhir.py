@@ -17,11 +17,12 @@ from uuid import UUID, uuid5
 
 from fhir.resources.R4B.bundle import Bundle
 
+from monitor.core.outcomes import Outcome
 from monitor.core.record import SessionRecord, Trace
 from monitor.core.vitals import METRICS
 from monitor.records.clockface import Clockface, instant
 from monitor.records.sections import SCALES
-from monitor.records.story import CUFF, AlarmStory, Cuff, Dose, Gap, Story, lowest_and_highest
+from monitor.records.story import ANSWERS, CUFF, AlarmStory, Cuff, Dose, Gap, Story, lowest_and_highest
 from monitor.records.table import digest
 
 Resource = dict[str, Any]
@@ -296,6 +297,11 @@ class _Writer:
                 ("note", number), "exam", {"text": str(one.detail.get("note") or "note")}, at
             )
             yield {**found, "performer": [{"display": one.by}], "valueString": one.reason}
+        for number, one in enumerate(self.story.named("RecordCorrected")):
+            told = {"text": f"correction of entry {one.detail.get('entry_id')}"}
+            found = self._observation(("correction", number), "exam", told, self.when(one.at))
+            said = {"valueString": str(one.detail.get("text", "")), "note": [{"text": one.reason}]}
+            yield {**found, "performer": [{"display": one.by}], **said}
 
     def _alarm(self, alarm: AlarmStory) -> Resource:
         period = {
@@ -321,10 +327,12 @@ class _Writer:
             severity=SEVERITY[alarm.worst],
             patient=self.patient,
             identifiedPeriod=period,
-            detail=alarm.first.reason,
+            detail="; ".join([alarm.first.reason, *(_disposition(one) for one in alarm.dispositions)]),
             mitigation=[
                 {
-                    "action": {"text": "acknowledged: a person knew of it; it says nothing of a resolution"},
+                    "action": {
+                        "text": f"{ANSWERS[one.outcome]}: says that a person knew, not that it was resolved"
+                    },
                     "date": self.when(one.at),
                     "author": {"display": one.by},
                 }
@@ -355,6 +363,10 @@ class _Writer:
             agent=agents,
             entity=[{"role": "source", "what": what}],
         )
+
+
+def _disposition(one: Outcome) -> str:
+    return f"{one.by}: {one.detail.get('disposition')} {one.reason}".rstrip()
 
 
 def _urn(*parts: object) -> str:

@@ -18,7 +18,7 @@ from monitor.core.record import SessionRecord, Trace
 from monitor.core.vitals import METRICS
 from monitor.records.clockface import Clockface, instant
 from monitor.records.sections import SCALES
-from monitor.records.story import CUFF, AlarmStory, Cuff, Dose, Gap, Story, lowest_and_highest
+from monitor.records.story import ANSWERS, CUFF, AlarmStory, Cuff, Dose, Gap, Story, lowest_and_highest
 
 # Order matters: the escape sign itself comes first.
 ESCAPES = (("\\", "\\E\\"), ("|", "\\F\\"), ("^", "\\S\\"), ("~", "\\R\\"), ("&", "\\T\\"))
@@ -123,6 +123,8 @@ def _groups(story: Story) -> Iterator[Group]:
         yield _score(one)
     for one in story.named("NoteRecorded"):
         yield _note(one)
+    for one in story.named("RecordCorrected"):
+        yield _correction(one)
     for alarm in story.alarms:
         yield _alarm(alarm)
 
@@ -175,13 +177,19 @@ def _note(one: Outcome) -> Group:
     return Group(code, at, (Result("TX", code, one.reason, "", "F", at, f"manual:{one.by}"),))
 
 
+def _correction(one: Outcome) -> Group:
+    code = ("correction", f"correction of entry {one.detail.get('entry_id')}", LOCAL)
+    words = str(one.detail.get("text", ""))
+    return Group(code, one.at, (Result("TX", code, words, "", "F", one.at, f"manual:{one.by}", one.reason),))
+
+
 def _alarm(alarm: AlarmStory) -> Group:
     first = alarm.first
     code = ("alarm", f"{first.kind} alarm, {alarm.worst} priority", LOCAL)
     results = [Result("TX", code, first.reason, "", "F", first.at, "", f"rule {first.rule}")]
     for one in alarm.answers:
-        answer = ("alarm-answer", one.outcome, LOCAL)
-        results.append(Result("TX", answer, one.outcome, "", "F", one.at, f"manual:{one.by}"))
+        answer = ("alarm-answer", "answer of a person", LOCAL)
+        results.append(Result("TX", answer, ANSWERS[one.outcome], "", "F", one.at, f"manual:{one.by}"))
     if alarm.ended:
         code_of_end = ("alarm-end", "alarm ended", LOCAL)
         results.append(Result("TX", code_of_end, alarm.ended.reason, "", "F", alarm.ended.at, ""))

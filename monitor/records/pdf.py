@@ -188,7 +188,10 @@ def pairs(facts: list[tuple[str, str]]) -> Table:
     cells += [[_cell(""), _cell("")]] * (2 * half - len(cells))
     rows = [left + right for left, right in zip(cells[:half], cells[half:], strict=True)]
     style = [("VALIGN", (0, 0), (-1, -1), "TOP"), ("LINEBELOW", (0, 0), (-1, -1), 0.3, RULE), *_padding(1.4)]
-    return Table(rows, colWidths=[24 * mm, WIDTH / 2 - 24 * mm] * 2, style=TableStyle(style))
+    widths = [24 * mm, WIDTH / 2 - 24 * mm] * 2
+    return Table(
+        rows, colWidths=widths, style=TableStyle(style), splitInRow=_tall([words for _, words in facts])
+    )
 
 
 def table_of(section: Section) -> list[Flowable]:
@@ -201,10 +204,22 @@ def table_of(section: Section) -> list[Flowable]:
         [_cell(name, COLUMN) for name in section.columns],
         *([_cell(one) for one in row] for row in section.rows),
     ]
-    table = Table(rows, colWidths=_widths(section.widths), repeatRows=1, style=_style(section), hAlign="LEFT")
+    table = Table(
+        rows,
+        colWidths=_widths(section.widths),
+        repeatRows=1,
+        style=_style(section),
+        hAlign="LEFT",
+        splitInRow=_tall([one for row in section.rows for one in row]),
+    )
     if len(section.rows) <= 6:
         return [KeepTogether([heading, *below, table])]
     return [CondPageBreak(35 * mm), heading, *below, table]
+
+
+def _tall(texts: list[str]) -> int:
+    """Say whether a row may be higher than a page and must then be split; else rows stay whole."""
+    return int(any(text.count("\n") > 40 or len(text) > 1000 for text in texts))
 
 
 def _style(section: Section) -> TableStyle:

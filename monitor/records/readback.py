@@ -96,7 +96,8 @@ def read_csv(content: bytes) -> SessionRecord:
 def _row(number: int, row: list[str]) -> dict[str, Any]:
     if len(row) != len(COLUMNS):
         raise Unreadable(number, f"{len(row)} cells instead of {len(COLUMNS)}")
-    return {column: rearm(cell) for column, cell in zip(COLUMNS, row, strict=True)}
+    cells = (rearm(cell) if "'" in cell else cell for cell in row)
+    return dict(zip(COLUMNS, cells, strict=True))
 
 
 def _csv_line(number: int, row: dict[str, Any]) -> Line:
@@ -158,10 +159,13 @@ def _record(
     protocol = _guard(number, _protocol, _only(lines, "protocol"))
     if protocol.digest != summary.get("protocol_digest"):
         raise Unreadable(number, "the protocol is not the one that the session is pinned to")
+    told = [(n, one) for n, one in lines if one["line"] == "entry"]
+    told += [(len(lines) + 1, one) for one in end.get("signatures", ())]
+    entries = [_guard(n, _entry, one) for n, one in told]
     return SessionRecord(
         _guard(number, _summary, summary),
         protocol,
-        tuple(_guard(n, _entry, one) for n, one in lines if one["line"] == "entry"),
+        tuple(sorted(entries, key=lambda entry: entry.id)),
         tuple(traces(lines)),
         tuple(_guard(n, _delivery, one) for n, one in lines if one["line"] == "delivery"),
     )

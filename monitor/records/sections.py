@@ -15,7 +15,7 @@ from monitor.core.outcomes import Outcome
 from monitor.core.record import Trace
 from monitor.core.vitals import METRICS
 from monitor.records.clockface import Clockface, duration
-from monitor.records.story import AlarmStory, Cuff, Due, Gap, Story
+from monitor.records.story import ANSWERS, AlarmStory, Cuff, Due, Gap, Story
 
 SCALES = {"moaas": "MOAA/S (0 to 5)", "dissociation": "dissociation (0 to 4)", "nausea": "nausea (0 to 3)"}
 STRUCK = "\x00"  # before words that are printed struck through; no text of a person can begin with it
@@ -26,6 +26,7 @@ TOLD_ELSEWHERE = frozenset(
     "SessionStarted SessionEnded DoseRecorded DoseWithdrawn ScoreRecorded NoteRecorded PhaseChanged "
     "CheckpointDue CheckpointMet CheckpointMissed LimitChanged BaselineEstablished AlarmRaised "
     "AlarmEscalated AlarmEnded AlarmLatched AlarmAcknowledged AlarmReset AlarmPaused Answered "
+    "AlarmAccepted AlarmRejected DispositionRecorded RecordCorrected RecordSigned "
     "ReadyForDischarge ReadinessLost ReadinessConfirmed".split()
 )
 
@@ -97,6 +98,9 @@ def sections(story: Story, clock: Clockface, digest: str) -> Iterator[Section]:
     yield teller.notes()
     yield teller.limits()
     yield teller.readiness()
+    corrections = teller.corrections()
+    if corrections.rows:
+        yield corrections
     further = teller.further()
     if further.rows:
         yield further
@@ -126,7 +130,7 @@ class _Teller:
         return Section(
             "Readings at the protocol's checkpoints",
             columns,
-            (30, 16, 19, 13, 16, 20, 11, 10, 16),
+            (30, 17, 19, 12, 17, 20, 11, 10, 16),
             rows,
             words,
         )
@@ -177,7 +181,7 @@ class _Teller:
         return Section(
             "Doses and phases",
             ("Given at", "Min", "Dose", "Route", "Recorded by", "Remark"),
-            (16, 8, 12, 9, 28, 60),
+            (20, 8, 12, 9, 28, 58),
             tuple(rows),
             words,
         )
@@ -189,7 +193,7 @@ class _Teller:
         shades = tuple((row, SHADE[alarm.worst]) for row, (_, alarm) in enumerate(numbered))
         words = (ANSWERED,)
         return Section(
-            "Alarms, and who answered when", columns, (7, 14, 15, 55, 32, 30, 29), rows, words, shades
+            "Alarms, and who answered when", columns, (7, 14, 20, 52, 32, 31, 28), rows, words, shades
         )
 
     def _alarm(self, number: int, alarm: AlarmStory) -> tuple[str, ...]:
@@ -207,6 +211,10 @@ class _Teller:
         answers = (
             "\n".join(self._answer(alarm, one) for one in alarm.answers) or f"nobody{self._covered(alarm)}"
         )
+        for one in alarm.dispositions:
+            answers += (
+                f"\n{one.by} {self.clock.time(one.at)}: {one.detail.get('disposition')} {one.reason}".rstrip()
+            )
         return str(number), kind, raised, told, answers, self._ended(alarm), self._notified(alarm)
 
     def _covered(self, alarm: AlarmStory) -> str:
@@ -215,12 +223,8 @@ class _Teller:
         return f"; No. {ids.index(cover) + 1} spoke for it" if cover in ids else ""
 
     def _answer(self, alarm: AlarmStory, one: Outcome) -> str:
-        did = {
-            "AlarmAcknowledged": "acknowledged",
-            "AlarmReset": "seen after its end",
-            "AlarmPaused": "paused",
-        }[one.outcome]
-        reason = f": {one.reason}" if one.outcome == "AlarmPaused" else ""
+        did = ANSWERS[one.outcome]
+        reason = f": {one.reason}" if one.outcome in ("AlarmPaused", "AlarmRejected") else ""
         after = duration(one.at - alarm.first.at)
         return f"{one.by} {self.clock.time(one.at, seconds=True)}, {did} after {after}{reason}"
 
@@ -251,7 +255,7 @@ class _Teller:
             if cuff.values or cuff.mark
         )
         columns = ("Read at", "Min", "Pressure mmHg (mean)", "Cuff pulse /min", "SpO2 %", "Measured by")
-        return Section("All blood pressure readings", columns, (20, 10, 50, 20, 15, 60), rows)
+        return Section("All blood pressure readings", columns, (24, 10, 50, 20, 15, 60), rows)
 
     def measured(self) -> Section:
         rows = []
@@ -292,7 +296,7 @@ class _Teller:
         return Section(
             "Gaps in what was watched",
             ("Metric", "Device", "From", "To", "For", "Why, as far as told"),
-            (22, 28, 18, 18, 18, 60),
+            (20, 28, 20, 20, 18, 60),
             rows,
             words,
         )
@@ -321,7 +325,7 @@ class _Teller:
         return Section(
             "Notes, symptoms and interventions",
             ("At (min)", "Kind", "In a person's words", "By"),
-            (22, 20, 90, 32),
+            (25, 20, 90, 32),
             rows,
         )
 
@@ -343,7 +347,7 @@ class _Teller:
         return Section(
             "Limits changed for this session",
             ("At (min)", "Limit", "Was", "Became", "Reason", "By"),
-            (22, 30, 14, 14, 50, 34),
+            (25, 30, 13, 13, 50, 34),
             tuple(rows),
             words,
         )
@@ -383,13 +387,31 @@ class _Teller:
         met = one.outcome == "ReadyForDischarge"
         return "every criterion met" if met else f"no longer: {self._words(one)}"
 
+    def corrections(self) -> Section:
+        entries = {entry.id: entry.outcome for entry in self.story.record.entries}
+        rows = []
+        for one in self.story.named("RecordCorrected"):
+            number = one.detail.get("entry_id")
+            wrong = entries.get(number) if isinstance(number, int) else None
+            was = f"{_spaced(wrong.outcome)} {self.clock.time(wrong.at, seconds=True)}" if wrong else "entry"
+            was += f" (no. {number}): {self._words(wrong) if wrong else ''}".rstrip(": ")
+            rows.append((self.clock.full(one.at), was, str(one.detail.get("text", "")), one.reason, one.by))
+        columns = ("At", "Entry, which stays", "What is right", "Why", "By")
+        return Section("Corrections", columns, (26, 45, 45, 35, 25), tuple(rows))
+
     def further(self) -> Section:
         rows = tuple(
             (self.clock.time(one.at, seconds=True), _spaced(one.outcome), self._further(one), one.by)
             for one in self.story.outcomes
-            if one.outcome not in TOLD_ELSEWHERE
+            if one.outcome not in TOLD_ELSEWHERE or self._strayed(one)
         )
-        return Section("Further entries", ("At", "Entry", "What was told", "By"), (18, 30, 90, 30), rows)
+        return Section("Further entries", ("At", "Entry", "What was told", "By"), (20, 33, 88, 30), rows)
+
+    def _strayed(self, one: Outcome) -> bool:
+        """Say whether it is a word about an alarm that this record does not hold."""
+        return one.outcome == "DispositionRecorded" and one.alarm_id not in {
+            a.alarm_id for a in self.story.alarms
+        }
 
     def _further(self, one: Outcome) -> str:
         subject = " ".join(filter(None, (one.rule, _label(one.metric) if one.metric else "")))
@@ -400,6 +422,9 @@ class _Teller:
         if one.outcome == "ManualRecorded":
             read = ", ".join(f"{_label(name)} {value:g}" for name, value in one.detail["values"].items())
             words = f"{read}, read at {self._of(one, 'read_at')}"
+        if "people" in one.detail or "on_duty" in one.detail:
+            people = ", ".join(str(name) for name in one.detail.get("people", one.detail.get("on_duty", ())))
+            words = f"{words} (to {people or 'nobody'})".strip()
         if "input" in one.detail:
             subject = str(one.detail["input"])
         return f"{subject}: {words}" if subject and words else subject or words
@@ -412,6 +437,7 @@ class _Teller:
         ]
         if summary.signed_by and summary.signed_at:
             words.append(f"Signed by {summary.signed_by}, {self.clock.full(summary.signed_at)}.")
+            words += [f"{one.by}: {one.reason}" for one in self.story.named("RecordSigned") if one.reason]
             return Section("Sign-off", words=tuple(words))
         words.append("Not signed.")
         return Section(

@@ -27,6 +27,16 @@ EVERY_S = 300.0  # what is sent of a continuous metric: lowest and highest of ea
 NEAR = timedelta(seconds=30)  # how far from a cuff reading a saturation may be and still stand beside it
 
 
+# What people do about an alarm, in words.
+ANSWERS = {
+    "AlarmAcknowledged": "acknowledged",
+    "AlarmAccepted": "accepted",
+    "AlarmRejected": "passed on",
+    "AlarmReset": "seen after its end",
+    "AlarmPaused": "paused",
+}
+
+
 class Dose(NamedTuple):
     """One dose as it was recorded; ``withdrawn`` is the outcome that struck it."""
 
@@ -86,8 +96,12 @@ class AlarmStory:
     @property
     def answers(self) -> list[Outcome]:
         """Return what people did about it, oldest first."""
-        human = ("AlarmAcknowledged", "AlarmReset", "AlarmPaused")
-        return [one for one in self.steps if one.outcome in human]
+        return [one for one in self.steps if one.outcome in ANSWERS]
+
+    @property
+    def dispositions(self) -> list[Outcome]:
+        """Return what people said that it turned out to be."""
+        return [one for one in self.steps if one.outcome == "DispositionRecorded"]
 
 
 class Gap(NamedTuple):
@@ -110,7 +124,7 @@ class Due(NamedTuple):
 
 
 class Answered(NamedTuple):
-    """One discharge criterion as it stood when a person confirmed, or what was last told of it."""
+    """One discharge criterion as it stood when a person confirmed."""
 
     criterion: Criterion
     words: str
@@ -219,9 +233,7 @@ class Story:
         """Return the discharge criteria as they stood when a person confirmed; never judged here."""
         confirmed = self.named("ReadinessConfirmed")
         if not confirmed:
-            lost = self.named("ReadyForDischarge", "ReadinessLost")
-            words = lost[-1].reason if lost else "never confirmed"
-            return [Answered(one, words) for one in self.record.protocol.discharge[:1]] if lost else []
+            return []
         unmet = [str(words) for words in confirmed[-1].detail.get("overridden", ())]
         return [Answered(one, _criterion_words(one, unmet)) for one in self.record.protocol.discharge]
 
@@ -347,10 +359,10 @@ def _cuffs(record: SessionRecord, outcomes: list[Outcome]) -> list[Cuff]:
 def _alarms(record: SessionRecord, outcomes: list[Outcome]) -> list[AlarmStory]:
     stories: dict[str, AlarmStory] = {}
     for one in outcomes:
-        if one.alarm_id and one.alarm_id not in stories:
-            stories[one.alarm_id] = AlarmStory(one.alarm_id, one)
-        elif one.alarm_id:
+        if one.alarm_id in stories:
             stories[one.alarm_id].steps.append(one)
+        elif one.alarm_id and one.outcome != "DispositionRecorded":
+            stories[one.alarm_id] = AlarmStory(one.alarm_id, one)
     for delivery in record.deliveries:
         if delivery.alarm_id in stories:
             stories[delivery.alarm_id].deliveries.append(delivery)

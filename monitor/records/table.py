@@ -18,11 +18,12 @@ from datetime import datetime
 from typing import Any
 
 from monitor.core.outcomes import as_json
-from monitor.core.record import SessionRecord
+from monitor.core.record import SessionRecord, Trace
 from monitor.core.vitals import METRICS
 from monitor.records.clockface import Clockface, instant
 
 LAYOUT = "afterwatch-record/1"
+SIGNATURE = "RecordSigned"
 COLUMNS = (
     "line",
     "at_utc",
@@ -83,7 +84,8 @@ def _lines(record: SessionRecord) -> Iterator[dict[str, Any]]:
     yield {"line": "session", "layout": LAYOUT, **summary_fields(record)}
     yield {"line": "protocol", **asdict(record.protocol)}
     for entry in record.entries:
-        yield {"line": "entry", "id": entry.id, **entry_fields(entry.outcome)}
+        if entry.outcome.outcome != SIGNATURE:
+            yield {"line": "entry", "id": entry.id, **entry_fields(entry.outcome)}
     for trace in record.traces:
         marks = {str(position): mark for position, mark in sorted(trace.marks.items())}
         unit = METRICS[trace.metric].unit
@@ -106,7 +108,15 @@ def entry_fields(outcome: Any) -> dict[str, Any]:
 
 
 def _signed(record: SessionRecord) -> dict[str, Any]:
-    return _texts({"signed_by": record.summary.signed_by, "signed_at": record.summary.signed_at})
+    """Return the sign-off, which stands after the digest that was signed."""
+    signatures = [
+        {"id": entry.id, **entry_fields(entry.outcome)}
+        for entry in record.entries
+        if entry.outcome.outcome == SIGNATURE
+    ]
+    summary = record.summary
+    signed = _texts({"signed_by": summary.signed_by, "signed_at": summary.signed_at})
+    return {**signed, "signatures": signatures}
 
 
 def _texts(fields: dict[str, Any]) -> dict[str, Any]:
@@ -118,18 +128,22 @@ def _texts(fields: dict[str, Any]) -> dict[str, Any]:
 
 def as_csv(record: SessionRecord, *, site: str = "", zone: str = "UTC") -> bytes:  # noqa: ARG001 (one shape)
     """Return the record as CSV (RFC 4180; UTF-8 with a mark, so that spreadsheets see it)."""
-    body = _csv_lines([dict(zip(COLUMNS, COLUMNS, strict=True)), *_rows(record, Clockface(zone))])
-    found = hashlib.sha256(body).hexdigest()
-    count = sum(1 for _ in csv.reader(io.StringIO(body.decode("utf-8-sig"), newline="")))
-    last = {"line": "end", "value": count, "detail": _compact({"sha256": found, **_signed(record)})}
-    return body + _csv_lines([last], mark=False)
-
-
-def _csv_lines(rows: list[dict[str, Any]], *, mark: bool = True) -> bytes:
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\r\n")
-    writer.writerows([_cell(row.get(column, "")) for column in COLUMNS] for row in rows)
-    return (b"\xef\xbb\xbf" if mark else b"") + out.getvalue().encode("utf-8", "backslashreplace")
+    writer.writerow(COLUMNS)
+    lines = 1
+    for lines, row in enumerate(_rows(record, Clockface(zone)), start=2):  # noqa: B007 (counted)
+        writer.writerow(row)
+    body = b"\xef\xbb\xbf" + out.getvalue().encode("utf-8", "backslashreplace")
+    detail = _compact({"sha256": hashlib.sha256(body).hexdigest(), **_signed(record)})
+    out.seek(0)
+    out.truncate()
+    writer.writerow(_row(line="end", value=lines, detail=detail))
+    return body + out.getvalue().encode("utf-8", "backslashreplace")
+
+
+def _row(**cells: Any) -> list[str]:
+    return [_cell(cells.get(column)) for column in COLUMNS]
 
 
 def _cell(value: Any) -> str:
@@ -152,39 +166,35 @@ def rearm(text: str) -> str:
     return _DISARMED.sub(r"\1", text.removeprefix("'"))
 
 
-def _rows(record: SessionRecord, clock: Clockface) -> Iterator[dict[str, Any]]:
-    yield {
-        "line": "session",
-        **_at(record.summary.started_at, clock),
-        "name": record.summary.session_id,
-        "by": record.summary.started_by,
-        "detail": _compact({"layout": LAYOUT, **summary_fields(record)}),
-    }
-    yield {"line": "protocol", "name": record.protocol.name, "detail": _compact(asdict(record.protocol))}
+def _rows(record: SessionRecord, clock: Clockface) -> Iterator[list[str]]:
+    summary = record.summary
+    detail = _compact({"layout": LAYOUT, **summary_fields(record)})
+    started = _at(summary.started_at, clock)
+    yield _row(line="session", **started, name=summary.session_id, by=summary.started_by, detail=detail)
+    yield _row(line="protocol", name=record.protocol.name, detail=_compact(asdict(record.protocol)))
     for entry in record.entries:
-        yield _entry_row(entry.id, entry.outcome, clock)
+        if entry.outcome.outcome != SIGNATURE:
+            yield _row(**_entry_row(entry.id, entry.outcome, clock))
     for trace in record.traces:
-        for position, (seconds, value) in enumerate(zip(trace.at, trace.values, strict=True)):
-            yield {
-                "line": "reading",
-                **_at(instant(seconds), clock),
-                "at_utc": f"{instant(seconds).isoformat()}",
-                "value": value,
-                "unit": METRICS[trace.metric].unit,
-                "device": trace.device_id,
-                "metric": trace.metric,
-                "reason": trace.marks.get(position, ""),
-                # Present where the text above cannot give the very number of seconds back.
-                "detail": "" if instant(seconds).timestamp() == seconds else _compact({"s": seconds}),
-            }
+        yield from _readings(trace, clock)
     for delivery in record.deliveries:
-        fields = _texts(delivery._asdict())
-        yield {
-            "line": "delivery",
-            **_at(delivery.created_at, clock),
-            "name": delivery.target,
-            "detail": _compact(fields),
-        }
+        made, detail = _at(delivery.created_at, clock), _compact(_texts(delivery._asdict()))
+        yield _row(line="delivery", **made, name=delivery.target, detail=detail)
+
+
+def _readings(trace: Trace, clock: Clockface) -> Iterator[list[str]]:
+    """Yield a row for each measurement; what is the same in all is made once, for there are thousands."""
+    unit = METRICS[trace.metric].unit
+    alike = _row(line="reading", unit=unit, device=trace.device_id, metric=trace.metric)
+    utc, local, number, reason, exact = map(COLUMNS.index, ("at_utc", "at_site", "value", "reason", "detail"))
+    for position, (seconds, value) in enumerate(zip(trace.at, trace.values, strict=True)):
+        at, row = instant(seconds), alike.copy()
+        row[utc], row[local], row[number] = at.isoformat(), clock.local(at).isoformat(), _cell(value)
+        if position in trace.marks:
+            row[reason] = disarm(trace.marks[position])
+        if at.timestamp() != seconds:  # finer than the text can say
+            row[exact] = _compact({"s": seconds})
+        yield row
 
 
 def _entry_row(number: int, outcome: Any, clock: Clockface) -> dict[str, Any]:

@@ -16,6 +16,8 @@ from monitor.web.house import House
 from monitor.web.users import UserError
 from monitor.web.wall import ms
 
+NOBODY = ("", "clock", "monitor")  # what the house did by itself is in the log, not among people's deeds
+
 
 class Person(BaseModel):
     """A new person."""
@@ -163,7 +165,7 @@ def _machines(house: House) -> APIRouter:
         deeds = [
             {"id": entry.id, **as_json(entry.outcome)}
             for entry in reversed(log)
-            if entry.outcome.by and by.lower() in entry.outcome.by.lower()
+            if entry.outcome.by not in NOBODY and by.lower() in entry.outcome.by.lower()
         ]
         lines = house.ledger.read(by=by, what=what)
         return {

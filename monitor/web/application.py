@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Callable
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from fastapi import APIRouter, FastAPI, Request
+from fastapi import APIRouter, Depends, FastAPI, Request
 from fastapi.responses import JSONResponse, Response
 from fastapi.staticfiles import StaticFiles
 from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
@@ -90,8 +90,11 @@ def _fixed(configuration: Configuration) -> dict[str, Any]:
 
 def _furnish(site: Site, house: House) -> None:
     api = APIRouter(prefix="/api/v1")
-    for room in (live, care, limits, records, whatif, drills, admin, entry):
-        api.include_router(room.routes(house))
+    api.include_router(live.routes(house))
+    api.include_router(entry.routes(house))
+    # Who asks is judged before what they sent: a stranger learns nothing about the forms.
+    for room in (care, limits, records, whatif, drills, admin):
+        api.include_router(room.routes(house), dependencies=[Depends(house.seat)])
     api.include_router(_protocols(house))
     site.include_router(api)
     site.include_router(_machines(house))

@@ -143,8 +143,8 @@ def _readings(archive: Archive, summary: SessionSummary, ended: datetime) -> Ite
                 Observation(trace.metric, value, validity, reason)  # type: ignore[arg-type]
             )
     for (second, device), seen in sorted(found.items(), key=lambda one: one[0]):
-        at = datetime.fromtimestamp(second, UTC)
-        yield at, Observe(Report(device, at, None, tuple(seen), mode=summary.mode))
+        then = datetime.fromtimestamp(second, UTC)
+        yield then, Observe(Report(device, then, None, tuple(seen), mode=summary.mode))
 
 
 def _doses(archive: Archive, summary: SessionSummary) -> Iterator[tuple[datetime, Input]]:

@@ -22,8 +22,8 @@ from monitor.snapshot import dump, load
 from tests.core.scene import NOON, observations, protocols
 from tests.core.stories import Given, Performance, Step, again, drawn, perform, play, seeded, stories
 
-FEW = settings(max_examples=60)
-MANY = settings(max_examples=150)
+FEW = settings(max_examples=25)
+MANY = settings(max_examples=40)
 BY_DIGEST = {one.digest: one for one in protocols().values()}
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from monitor.formats import Undecodable
-from monitor.formats.gatt import sfloat
+from monitor.formats.gatt_values import sfloat
 from tests.formats.speech import context, one, only, read, values
 
 

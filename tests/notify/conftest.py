@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterator
 
-import apprise
 import pytest
 
 from monitor.clock import SystemClock
 from monitor.config import Target
 from monitor.notify import Notifier, Result
 from tests.notify.places import HttpPlace, MailPlace
-
-with warnings.catch_warnings():  # apprise reads a module that Python 3.13 no longer has, and brings its own
-    warnings.simplefilter("ignore", DeprecationWarning)
-    apprise.Apprise().add("json://127.0.0.1/")
 
 
 @pytest.fixture

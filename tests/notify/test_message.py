@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -101,6 +102,57 @@ def test_a_message_says_what_where_and_since_when() -> None:
     assert f"ref {alarm.alarm_id}" in lines
     assert lines[-1].startswith("Secondary notification, not a primary alarm")
     assert "SMITH" not in sent.title + sent.body + sent.key
+
+
+GOLDEN = """\
+HIGH, physiological, Room 4
+SpO2 80 %: 6 s below 90, 6 s at the floor (worst 80) (limit: below 90)
+since 13:02:01 CET
+newest reading: 80 %, measured 13:02:06, 0 s ago
+session minute 2
+offered to level 1; passes on at 13:03:06
+Answer: http://wall.local/a/anna
+ref {alarm_id}
+Secondary notification, not a primary alarm; designed after IEC 60601-1-8, claims no conformity."""
+
+
+def test_the_whole_message_is_this() -> None:
+    """AL-44: the golden text: what a nurse reads on the phone, line for line."""
+    told = Told(people=PEOPLE, ladders=LADDER)
+    told.scene.start()
+    told.scene.stream(120, spo2=97)
+    while not told.scene.of("AlarmOffered"):
+        told.scene.stream(1, spo2=80)
+    (offered,) = told.scene.of("AlarmOffered")
+    sent = plan(offered, told.scene.bed, told.configuration, told.scene.now, lambda _b, _a, who: LINK(who))
+    (one,) = [one for one in sent if one.target == "anna"]
+    assert one.body == GOLDEN.format(alarm_id=told.high().alarm_id)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_no_message_ever_names_the_patient(seed: int) -> None:
+    """AL-44: neither the code nor what people write of a patient leaves with a message."""
+    dice, told = random.Random(seed), Told(people=PEOPLE, ladders=LADDER, routes=[everywhere(follow_up=True)])
+    told.scene.start(patient_code="SMITH-JOHN")
+    for _ in range(40):
+        present = [one.alarm_id for one in told.scene.bed.alarms.values()] or ["none"]
+        step = dice.choice(
+            [
+                given.RecordNote("symptom", "Smith-John feels sick", "anna"),
+                given.RecordDose(35.0, "iv", "anna", reason="SMITH-JOHN"),
+                given.Acknowledge(dice.choice(present), "anna"),
+                given.Accept(dice.choice(present), "ben"),
+                given.Reject(dice.choice(present), "ben", "SMITH-JOHN knows me"),
+                given.PauseAudio("anna", 60),
+            ]
+        )
+        told.see(told.scene.give(step))
+        told.desaturate(dice.randrange(1, 20), dice.choice([97, 88, 80]))
+        told.see(told.scene.cuff(dice.choice([120, 170, 200]), 90))
+        told.see(told.scene.wait(dice.choice([0, 30, 90])))
+    words = " ".join(one.title + one.body + one.key + one.target for one in told.sent).lower()
+    assert len(told.sent) > 10
+    assert "smith" not in words, f"seed {seed}"
 
 
 def test_a_drill_says_so_first() -> None:

@@ -23,6 +23,8 @@ from monitor.core.vitals import Mode, Report, screen, screen_pressures
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 START = datetime(2026, 11, 23, 9, 0, tzinfo=UTC)
+SIGNER = "Dr. José Müller"
+FIRST_ID = 41  # the journal had other sessions before
 OXIMETER, CUFF = "oximeter-1", "cuff-1"
 SATURATION_RATE = ("spo2", "pulse_rate")
 PRESSURE = ("nibp_systolic", "nibp_diastolic", "nibp_mean", "nibp_pulse_rate")
@@ -62,6 +64,7 @@ class Play:
     bed: Bed = field(default_factory=lambda: Bed("bed-1"))
     outcomes: list[Outcome] = field(default_factory=list)
     samples: dict[tuple[str, str], list[tuple[float, float | None, str]]] = field(default_factory=dict)
+    reports: list[Report] = field(default_factory=list)
     by: str = "Łucja Nowak"
 
     def at(self, minute: float) -> datetime:
@@ -77,7 +80,8 @@ class Play:
         """Let a device report, and chart what it said."""
         observations = screen_pressures(tuple(screen(name, value) for name, value in values.items()))
         at = self.at(minute)
-        self.give(minute, given.Observe(Report(device, at, at, observations, faults, mode=self.mode)))
+        self.reports.append(Report(device, at, at, observations, faults, mode=self.mode))
+        self.give(minute, given.Observe(self.reports[-1]))
         for one in observations:
             mark = "" if one.validity == "valid" else one.reason
             self.samples.setdefault((one.metric, device), []).append((at.timestamp(), one.value, mark))
@@ -93,6 +97,8 @@ class Play:
     def record(self, signed_by: str = "") -> SessionRecord:
         """Return all that is kept of the session."""
         of_session = [one for one in self.outcomes if one.session_id == self.session_id]
+        kept = [one for one in of_session if signed_by or one.outcome != "RecordSigned"]
+        signed = next((one for one in of_session if one.outcome == "RecordSigned"), None)
         ended = next((one for one in of_session if one.outcome == "SessionEnded"), None)
         raised = [o for o in of_session if o.outcome == "AlarmRaised" and o.kind == "physiological"]
         ended_at = ended.at if ended else None
@@ -111,10 +117,10 @@ class Play:
                 len(raised),
                 sum(one.priority == "high" for one in raised),
                 signed_by,
-                ended_at + timedelta(minutes=12) if signed_by and ended_at else None,
+                signed.at if signed_by and signed else None,
             ),
             self.protocol,
-            tuple(Entry(number, one) for number, one in enumerate(of_session, start=41)),
+            tuple(Entry(number, one) for number, one in enumerate(kept, start=FIRST_ID)),
             tuple(self._traces()),
             tuple(
                 Delivery(
@@ -169,6 +175,12 @@ def esketamine(
     started_at: datetime = START, *, mode: Mode = "real", minutes: int = 136, signed: bool = True
 ) -> SessionRecord:
     """Play an intranasal session with a dip, a pressure peak, a gap, a struck dose, notes and an override."""
+    return played(started_at, mode, minutes).record(SIGNER if signed else "")
+
+
+@cache
+def played(started_at: datetime = START, mode: Mode = "real", minutes: int = 136) -> Play:
+    """Play that session and return all of it."""
     play = _begin("in-esketamine", started_at, mode)
     people = _people(play)
     cuffs = {round(minute * 60): values for minute, values in ROUGH}
@@ -188,7 +200,17 @@ def esketamine(
         if second == 78 * 60:
             play.give(minute, given.Tick())
     play.give(minutes, given.EndSession(play.by, "patient wished to leave, escort present"))
-    return play.record("Dr. José Müller" if signed else "")
+    _remarks(play, minutes)
+    return play
+
+
+def _remarks(play: Play, minutes: int) -> None:
+    """Say what an alarm was, correct an entry and sign, when the patient has left."""
+    name, alarm = play.session_id, next(o.alarm_id for o in play.outcomes if o.outcome == "AlarmRaised")
+    wrong = next(number for number, o in enumerate(play.outcomes, FIRST_ID) if o.outcome == "NoteRecorded")
+    play.give(minutes + 5, given.RecordDisposition(name, alarm, "actionable", play.by, "oxygen mask on"))
+    play.give(minutes + 6, given.CorrectRecord(name, wrong, play.by, "wrong patient", "he felt well"))
+    play.give(minutes + 12, given.SignRecord(name, SIGNER, "clinician", "seen and agreed"))
 
 
 def _begin(name: str, started_at: datetime, mode: Mode) -> Play:
@@ -221,6 +243,11 @@ def _people(play: Play) -> dict[int, list]:  # type: ignore[type-arg]
             )
         ],
         45.0: [lambda: play.acknowledge(45.0, "spo2-low-urgent")],
+        49.5: [
+            lambda: play.give(
+                49.5, given.Accept(play.bed.alarms["systolic-high-urgent"].alarm_id, "Amir Haddad")
+            )
+        ],
         50.0: [lambda: play.acknowledge(50.0, "systolic-high-urgent", "Amir Haddad")],
         76.0: [lambda: play.give(76.0, given.PauseAudio(play.by, 60))],
         90.0: [

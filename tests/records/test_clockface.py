@@ -35,7 +35,7 @@ def test_times_carry_their_offset_only_when_the_clocks_change() -> None:
     plain = Clockface("Europe/Berlin", [night, night + timedelta(minutes=20)])
     shifting = Clockface("Europe/Berlin", [night, night + timedelta(hours=2)])
     assert plain.time(night) == "02:30"
-    assert [shifting.time(night), shifting.time(night + timedelta(hours=1))] == ["02:30+02:00", "02:30+01:00"]
+    assert [shifting.time(night), shifting.time(night + timedelta(hours=1))] == ["02:30+02", "02:30+01"]
 
 
 @given(

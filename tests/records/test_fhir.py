@@ -152,7 +152,7 @@ def test_a_note_with_control_signs_stays_valid() -> None:
     ]
 
 
-# --- a server -------------------------------------------------------------------------------------------------
+# --- a server -----------------------------------------------------------------------------------------------
 
 Answer = tuple[int, dict[str, str], bytes]
 
@@ -223,7 +223,7 @@ def content() -> bytes:
 
 
 def test_a_bundle_is_delivered_and_sent_twice_it_changes_nothing(stub: Stub) -> None:
-    """ALARMS 4 (failed POST is logged, not retried): an outbox may send again, the server keeps one of each."""
+    """ALARMS 4 (a failed POST is not retried): an outbox may send again, the server keeps one of each."""
     first = push(content(), stub.url, token="s3cret")
     kept = dict(stub.kept)
     second = push(content(), stub.url)
@@ -268,7 +268,7 @@ def outcome(text: str) -> bytes:
 def test_a_try_that_fails_says_whether_to_try_again(
     stub: Stub, answer: Answer, again: bool, after_s: float | None, words: str
 ) -> None:
-    """Issue 7: retry from the outbox: temporary faults wait as long as asked, permanent ones go to a person."""
+    """Issue 7: retry from the outbox: passing faults wait as long as asked, lasting ones go to a person."""
     stub.first = [lambda: answer]
     with pytest.raises(PushFailed) as caught:
         push(content(), stub.url, now=NOW, timeout_s=2)

@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -39,7 +40,7 @@ def pages(content: bytes, tmp_path: Path, *options: str) -> list[str]:
 
 def words_of(content: bytes, tmp_path: Path) -> str:
     """Return all words of the document without spaces: a table's cell breaks its lines where it must."""
-    return re.sub(r"\s+", "", "".join(pages(content, tmp_path)))
+    return re.sub(r"\s+", "", "".join(pages(content, tmp_path, "-raw")))
 
 
 def squeezed(text: str) -> str:
@@ -49,7 +50,7 @@ def squeezed(text: str) -> str:
 
 @pytest.mark.parametrize("name", EVERY_SCENE)
 def test_everything_that_was_told_stands_on_the_pages(name: str, tmp_path: Path) -> None:
-    """Issue 7: the text is compared with the journal: alarms, answers, doses, notes, scores, refusals, people."""
+    """Issue 7: the text is compared with the journal: alarms, answers, doses, notes, refusals, people."""
     record, clock = scene(name), Clockface("Europe/Warsaw")
     found = words_of(pdf.render(record, **SITE), tmp_path)
     for entry in record.entries:
@@ -132,7 +133,7 @@ def test_every_page_says_whose_it_is_and_that_it_is_secondary(name: str, tmp_pat
 def test_a_drill_is_a_drill_on_every_page_and_a_real_record_never_is(tmp_path: Path) -> None:
     """S-10: DRILL is watermarked on the PDF."""
     drill = pages(pdf.render(scene("drill"), **SITE), tmp_path)
-    assert all(page.count("DRILL") >= 3 and "norealpatient" in squeezed(page) for page in drill)
+    assert all(page.count("DRILL") >= 2 and "simulated patient" in page for page in drill)
     assert not any("DRILL" in page for page in pages(pdf.render(esketamine(), **SITE), tmp_path))
 
 
@@ -153,13 +154,13 @@ def test_the_same_record_gives_the_same_bytes_in_another_process() -> None:
     assert len(sums) == 1
 
 
-# --- signs ----------------------------------------------------------------------------------------------------
+# --- signs --------------------------------------------------------------------------------------------------
 
 
 @settings(max_examples=300)
 @given(st.text(max_size=40))
 def test_every_sign_that_is_printed_is_in_the_typeface(text: str) -> None:
-    """BLOCKS D: a missing glyph prints as an empty box without any error; here its code is printed instead."""
+    """BLOCKS D: a missing glyph prints as an empty box without an error; here its code is printed."""
     assert all(ord(sign) in signs() for sign in spell(text))
 
 
@@ -215,7 +216,7 @@ def test_nothing_runs_off_the_page(name: str, tmp_path: Path) -> None:
         assert 15 <= top <= bottom <= 827
 
 
-# --- times ----------------------------------------------------------------------------------------------------
+# --- times --------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -234,9 +235,9 @@ def test_nothing_runs_off_the_page(name: str, tmp_path: Path) -> None:
         (
             "Europe/Warsaw",
             datetime(2026, 10, 25, 0, tzinfo=UTC),
-            ["02:50+02:00 (+40)", "02:15+01:00", "03:15+01:00"],
+            ["02:50+02 (+40)", "02:15+01", "03:15+01"],
         ),
-        ("Europe/Warsaw", datetime(2026, 3, 29, 0, tzinfo=UTC), ["01:50+01:00 (+40)", "03:10+02:00 (+60)"]),
+        ("Europe/Warsaw", datetime(2026, 3, 29, 0, tzinfo=UTC), ["01:50+01 (+40)", "03:10+02 (+60)"]),
     ],
 )
 def test_times_are_the_sites_on_any_night(
@@ -248,7 +249,7 @@ def test_times_are_the_sites_on_any_night(
     assert [words for words in expected if squeezed(words) not in text] == []
 
 
-# --- the chart ------------------------------------------------------------------------------------------------
+# --- the chart ----------------------------------------------------------------------------------------------
 
 
 def test_a_gap_breaks_the_line() -> None:
@@ -270,7 +271,7 @@ def test_thinning_for_print_keeps_the_lowest_and_the_highest(values: list[int], 
 
 
 def test_limits_are_drawn_as_they_stood() -> None:
-    """AL-09: the changed limit from its change on; the relative one from the baseline on, as the core has it."""
+    """AL-09: the changed limit from its change on; the relative one from the baseline on."""
     record = esketamine()
     found = stretches(Story(record))
     assert [one.to_at for one in found][:-1] == [one.from_at for one in found][1:]
@@ -297,3 +298,20 @@ def test_a_four_hour_session_takes_less_than_a_second_of_the_processor() -> None
         pdf.render(record, **SITE)
         taken.append(time.process_time() - before)
     assert min(taken) < 1.0, taken
+
+
+@pytest.mark.parametrize(
+    ("text", "word", "times"),
+    [("x" * 20_000, "x", 20_000), ("a long word " * 1500, "long", 1500), ("line\n" * 300, "line", 300)],
+)
+def test_however_long_a_text_is_it_is_printed_whole(text: str, word: str, times: int, tmp_path: Path) -> None:
+    """Nothing is left out because there is much of it, and no text can stop the record from being made."""
+    record = noted("note")
+    entries = [
+        one._replace(outcome=one.outcome._replace(reason=text))
+        if one.outcome.outcome == "SessionEnded"
+        else one
+        for one in record.entries
+    ]
+    found = words_of(pdf.render(replace(record, entries=tuple(entries)), **SITE), tmp_path)
+    assert found.count(word) >= times

@@ -57,7 +57,7 @@ def test_nothing_is_carried_forward_into_an_empty_field() -> None:
 
 
 def test_lot_number_names_and_judgements_are_left_to_a_person() -> None:
-    """CLINICAL 2, prefill rule c: "acceptable" is answered by a human; the facts stand beside the question."""
+    """CLINICAL 2, prefill rule c: "acceptable" is answered by a human; the facts stand beside it."""
     form = rems.prefill(esketamine(), site="Klinika", zone="UTC")
     answers = {one.id: one for one in form.fields}
     for name in (

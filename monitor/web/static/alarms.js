@@ -4,7 +4,7 @@ import { el, icon, mark, say } from "./dom.js";
 import { ask } from "./dialog.js";
 import { doing, may, post } from "./api.js";
 import { serverNow } from "./live.js";
-import { age, signalWords } from "./words.js";
+import { age, plainly, signalWords } from "./words.js";
 
 export const RANK = { high: 3, medium: 2, low: 1 };
 export const shape = (alarm) => (alarm.kind === "technical" && alarm.priority === "low" ? "shape-technical" : `shape-${alarm.priority}`);
@@ -103,7 +103,7 @@ export class AlarmList {
     say(row.word, word(alarm));
     say(row.bed_name, (bed.session?.mode === "drill" ? "DRILL " : "") + bedLabel(frame, bed.id));
     mark(row.bed_name, "href", bed.session ? `/sessions/${bed.session.id}` : null);
-    say(row.text, alarm.text);
+    say(row.text, plainly(alarm.text));
     const now = serverNow();
     const words = [`for ${age((now - alarm.since) / 1000)}`, signalWords(alarm, now)];
     if (alarm.owner) words.push(`taken by ${alarm.owner}`);

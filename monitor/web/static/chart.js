@@ -53,36 +53,28 @@ export class Line {
 
 /** Put lines on one ascending x: `undefined` where a line has no point, `null` where it has a gap. */
 export function align(lines) {
-  if (lines.length === 1) return alone(lines[0]);
+  const parts = lines.map(gapped);
+  if (parts.length === 1) return parts[0];
   const x = [];
-  const columns = lines.map(() => []);
-  const place = lines.map(() => 0);
-  const last = lines.map(() => -Infinity);
+  const columns = parts.map(() => []);
+  const place = parts.map(() => 0);
   for (;;) {
     let at = Infinity;
-    for (let n = 0; n < lines.length; n += 1) {
-      const t = lines[n].at[place[n]];
+    for (let n = 0; n < parts.length; n += 1) {
+      const t = parts[n][0][place[n]];
       if (t < at) at = t;
     }
-    if (at === Infinity) break;
-    const row = x.push(at) - 1;
-    for (let n = 0; n < lines.length; n += 1) {
-      const line = lines[n];
-      if (line.at[place[n]] !== at) {
-        columns[n].push(at - last[n] > (GAP_S[line.metric] || 1e9) ? null : undefined);
-        continue;
-      }
-      if (row && at - last[n] > (GAP_S[line.metric] || 1e9) && columns[n][row - 1] === undefined) columns[n][row - 1] = null;
-      columns[n].push(line.values[place[n]]);
-      last[n] = at;
-      place[n] += 1;
-      while (line.at[place[n]] === at) place[n] += 1;
+    if (at === Infinity) return [x, ...columns];
+    x.push(at);
+    for (let n = 0; n < parts.length; n += 1) {
+      const [times, values] = parts[n];
+      columns[n].push(times[place[n]] === at ? values[place[n]] : undefined);
+      while (times[place[n]] === at) place[n] += 1;
     }
   }
-  return [x, ...columns];
 }
 
-function alone(line) {
+function gapped(line) {
   const most = GAP_S[line.metric] || 1e9;
   const x = [];
   const y = [];
@@ -210,7 +202,7 @@ export class SessionChart {
 
   rateRange() {
     let low = 50;
-    let high = 150;
+    let high = 175;
     const [from, to] = this.span();
     for (const one of this.bars) {
       if (one.at < from || one.at > to) continue;
@@ -267,8 +259,11 @@ export class SessionChart {
         const edge = Math.max(u.bbox.top, Math.min(u.bbox.top + u.bbox.height, u.valToPos(limit.value, "y", true)));
         if (filled) {
           pen.fillStyle = css(limit.priority === "high" ? "--band-high" : "--band-medium");
+          const below = u.bbox.top + u.bbox.height - edge;
+          // Rates run below the systolic's low limit: there a strip along the limit is enough.
+          const deep = band.metric === "spo2" ? below : Math.min(below, 9 * devicePixelRatio);
           if (limit.side === "high") pen.fillRect(left, u.bbox.top, right - left, edge - u.bbox.top);
-          else pen.fillRect(left, edge, right - left, u.bbox.top + u.bbox.height - edge);
+          else pen.fillRect(left, edge, right - left, deep);
         } else if (band.metric !== "nibp_diastolic") {
           pen.strokeStyle = css(band.metric === "heart_rate" ? "--series-heart" : "--series-pulse");
           pen.globalAlpha = 0.35;
@@ -295,6 +290,7 @@ export class SessionChart {
     if (metrics.includes("nibp_systolic")) this.drawBars(u, pen, ratio);
     pen.font = `${11 * ratio}px sans-serif`;
     pen.textBaseline = "top";
+    pen.textAlign = "left";
     const rows = [];
     for (const one of this.marks) {
       const own = !one.metric || metrics.includes(one.metric) || one.what === "PhaseChanged";

@@ -7,7 +7,7 @@ import { AlarmList, Announcer, acknowledge, mayCare, needsPerson } from "./alarm
 import { SessionChart } from "./chart.js";
 import { onFrame, serverNow } from "./live.js";
 import { fill, numeric, standing, taskWords } from "./tile.js";
-import { LABELS, age, date, hm, hms, number, outcome, span } from "./words.js";
+import { LABELS, age, date, hm, hms, number, outcome, plainly, span } from "./words.js";
 import "./page.js";
 
 const root = $("#session");
@@ -138,7 +138,7 @@ function drawCriteria(session) {
         {},
         el("span", { class: "sign", "data-answer": one.answer, title: one.answer }, signs[one.answer]),
         el("span", {}, one.label, el("span", { class: "visually-hidden" }, `: ${one.answer}`)),
-        el("small", {}, one.words),
+        el("small", {}, plainly(one.words)),
         one.kind === "asked" && mayCare(bed) ? el("span", { class: "yes-no" }, answer(one, true), answer(one, false)) : null,
         one.kind === "score" && mayCare(bed) ? el("span", { class: "yes-no" }, el("button", { type: "button", "aria-label": `Score: ${one.label}`, onclick: () => ACTS.score() }, "Score")) : null,
       ),

@@ -4,7 +4,7 @@ import { el, icon, mark, say } from "./dom.js";
 import { doing, post } from "./api.js";
 import { acknowledge, colour, flashing, mayCare, needsPerson, shape, word } from "./alarms.js";
 import { isLost, serverNow } from "./live.js";
-import { PHASES, age, bounds, number, signalWords, span, unit } from "./words.js";
+import { PHASES, age, bounds, number, plainly, signalWords, span, unit } from "./words.js";
 
 const LINE_MS = 600_000;
 
@@ -154,7 +154,7 @@ export class Tile {
       this.shape.replaceChildren(...(wanted ? [icon(wanted)] : []));
     }
     say(this.word, top ? word(top) : "");
-    say(this.text, top ? [top.text, signalWords(top, now)].filter(Boolean).join(" · ") : "");
+    say(this.text, top ? [plainly(top.text), signalWords(top, now)].filter(Boolean).join(" · ") : "");
     say(this.more, bed.alarms.length > 1 ? `+${bed.alarms.length - 1}` : "");
     this.ack.hidden = !top || !mayCare(bed) || !needsPerson(top);
     say(this.ack, top?.signal === "latched" ? "Seen" : "Ack");

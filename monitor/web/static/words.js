@@ -24,6 +24,8 @@ export const LABELS = {
   temperature: "Temp",
 };
 export const UNITS = { "mm[Hg]": "mmHg", Cel: "°C" };
+/** The core writes units as UCUM does; people read mmHg. */
+export const plainly = (text) => text.replaceAll("mm[Hg]", "mmHg").replaceAll(" Cel", " °C");
 export const unit = (text) => UNITS[text] || text || "";
 export const PHASES = { baseline: "Baseline", dosing: "Dosing", observation: "Observation", ready: "Ready", ended: "Ended" };
 

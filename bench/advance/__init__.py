@@ -1,0 +1,1 @@
+"""What one reading costs in the core."""

@@ -1,0 +1,1 @@
+"""What the filters cut and what they miss (ALARMS §3.6)."""

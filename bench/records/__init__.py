@@ -1,0 +1,1 @@
+"""What each way out of a record costs."""

@@ -1,0 +1,1 @@
+"""What the simulated ward costs, and the fit behind its patients."""

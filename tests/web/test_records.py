@@ -1,0 +1,155 @@
+"""Limits, records, what-if, ledger and chart, over HTTP and by themselves."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from monitor.core.inputs import EndSession, RecordDose
+from monitor.web.ledger import Ledger
+from tests.web.conftest import Person
+from tests.web.small_house import SmallHouse
+
+SignIn = Callable[[str], Person]
+Enter = Callable[[SmallHouse, str], Person]
+
+
+@pytest.fixture
+def past(open_house: Callable[..., SmallHouse]) -> SmallHouse:
+    """Give a house whose bed-1 has an hour behind it: baseline, a dose, a gap, a desaturation."""
+    house = open_house(history=True, beds=2, exports={"csv": ("text/csv", lambda name: name.encode())})
+    house.start("bed-1", minutes_ago=60, code="P-9")
+    began = house.desk.now() - timedelta(minutes=60)
+    for second in range(0, 3600, 2):
+        at = began + timedelta(seconds=second)
+        if second % 300 == 0:
+            house.tell("bed-1", at, nibp_systolic=121.0, nibp_diastolic=78.0, nibp_mean=92.0)
+        if second == 900:
+            house.desk.submit("bed-1", RecordDose(56, "in", "Nora", at), at).result(5)
+        if not 1500 <= second < 1600:
+            low = 2000 <= second < 2060
+            house.tell("bed-1", at, spo2=86.0 if low else 97.0, pulse_rate=70.0)
+    house.desk.ticking = True
+    return house
+
+
+def test_the_chart_keeps_gaps_marks_and_limits_by_phase(past: SmallHouse, enter: Enter) -> None:
+    """DESIGN §3: traces as measured, gaps as gaps, limits over time, doses and alarms as marks."""
+    found = enter(past, "Nora").get("/sessions/s-bed-1-P-9/chart").json()
+    spo2 = next(one for one in found["traces"] if one["metric"] == "spo2")
+    steps = [after - before for before, after in zip(spo2["at"], spo2["at"][1:], strict=False)]
+    assert max(steps) == pytest.approx(102)
+    assert {"DoseRecorded", "PhaseChanged", "AlarmRaised", "AlarmEnded"} <= {
+        m["what"] for m in found["marks"]
+    }
+    systolic = [one for one in found["bands"] if one["metric"] == "nibp_systolic"]
+    assert len(systolic) >= 2, "the limit relative to the baseline begins with the baseline"
+    rises = [limit["value"] for one in systolic for limit in one["limits"] if limit["id"] == "systolic-rise"]
+    assert rises[-1] == 161.0
+    assert systolic[-1]["to"] is None
+    for before, after in zip(systolic, systolic[1:], strict=False):
+        assert before["to"] == after["from"]
+
+
+def test_other_limits_are_asked_of_the_same_core(past: SmallHouse, enter: Enter) -> None:
+    """Issue 5.2: what-if of other limits with alarms lost and gained; nothing is changed by asking."""
+    nora = enter(past, "Nora")
+    same = nora.post("/sessions/s-bed-1-P-9/what-if", {"limits": {}}).json()
+    assert same["before"] == same["after"] >= 1
+    assert same["lost"] == same["gained"] == []
+    lower = nora.post(
+        "/sessions/s-bed-1-P-9/what-if", {"limits": {"spo2-low-urgent": 86, "spo2-low": 88}}
+    ).json()
+    assert "spo2-low-urgent" in {one["rule"] for one in lower["lost"]}
+    assert nora.post("/sessions/s-bed-1-P-9/what-if", {"limits": {"none": 1}}).status_code == 422
+    assert past.desk.beds()["bed-1"].session.changes == {}  # type: ignore[union-attr]
+
+
+def test_a_record_is_found_downloaded_and_signed_once(past: SmallHouse, enter: Enter) -> None:
+    """Issue 5.4: list and search, downloads, sign-off by a clinician after the end; every look is kept."""
+    carla = enter(past, "Carla")
+    assert carla.get("/sessions?code=p-9&had_alarms=true").json()["sessions"][0]["patient_code"] == "P-9"
+    assert carla.get("/sessions?code=unknown").json()["sessions"] == []
+    assert carla.post("/sessions/s-bed-1-P-9/sign").status_code == 409
+    past.desk.submit("bed-1", EndSession("Nora", "test")).result(5)
+    assert carla.post("/sessions/s-bed-1-P-9/sign").json() == {"signed_by": "Carla"}
+    assert carla.post("/sessions/s-bed-1-P-9/sign").status_code == 409
+    file = carla.get("/sessions/s-bed-1-P-9/exports/csv")
+    assert file.headers["content-disposition"].endswith('s-bed-1-P-9.csv"')
+    assert carla.get("/sessions/s-bed-1-P-9/exports/exe").status_code == 404
+    kept = [line.what for line in past.site.house.ledger.read(by="Carla")]
+    assert kept[:2] == ["export", "sign"]
+
+
+def test_indicators_count_each_alarm_once(past: SmallHouse, enter: Enter) -> None:
+    """AL-56: the split by priority beside its target."""
+    found = enter(past, "Nora").get("/kpis").json()
+    raised = past.archive.log(names=("AlarmRaised",))
+    assert found["alarms"] == len({entry.outcome.alarm_id for entry in raised})
+    assert found["target_share"] == {"high": 5, "medium": 15, "low": 80}
+
+
+def test_a_limit_changes_in_two_steps_by_the_same_person(house: SmallHouse, sign_in: SignIn) -> None:
+    """S-14, AL-09: proposed, shown in words, confirmed; another person's token is worth nothing."""
+    house.start("bed-1")
+    carla, ada, nora = sign_in("Carla"), sign_in("Ada"), sign_in("Nora")
+    wish = {"limit_id": "pulse-rate-high", "value": 120, "reason": "athlete"}
+    assert nora.post("/beds/bed-1/limits/propose", wish).status_code == 403
+    step = carla.post("/beds/bed-1/limits/propose", wish).json()
+    assert "110 /min becomes 120 /min" in step["words"]
+    assert house.desk.beds()["bed-1"].session.changes == {}  # type: ignore[union-attr]
+    assert ada.post("/beds/bed-1/limits/confirm", {"token": step["token"]}).status_code == 409
+    assert carla.post("/beds/bed-1/limits/confirm", {"token": step["token"]}).status_code == 200
+    change = house.desk.beds()["bed-1"].session.changes["pulse-rate-high"]  # type: ignore[union-attr]
+    assert (change.limit, change.by, change.reason) == (120.0, "Carla", "athlete")
+
+
+def test_an_absurd_limit_is_refused_before_it_is_shown(house: SmallHouse, sign_in: SignIn) -> None:
+    """AL-09: limits outside the sanity range are refused with the remedy."""
+    house.start("bed-1")
+    wish = {"limit_id": "spo2-low-urgent", "value": 20, "reason": "x"}
+    assert sign_in("Carla").post("/beds/bed-1/limits/propose", wish).status_code == 422
+
+
+def test_the_worst_case_is_the_sum_of_what_is_configured(house: SmallHouse, sign_in: SignIn) -> None:
+    """AL-12: page value = configured sum, device averaging included."""
+    house.start("bed-1")
+    found = sign_in("Nora").get("/beds/bed-1/limits").json()["limits"]
+    urgent = next(one for one in found if one["id"] == "spo2-low-urgent")["delay"]
+    assert urgent["parts"]["condition delay"] == 30
+    assert urgent["worst_s"] == sum(urgent["parts"].values()) == 0 + 1 + 30 + 8 + 1
+    assert urgent["floor_s"] == 0 + 1 + 6 + 8 + 1
+    pressure = next(one for one in found if one["id"] == "systolic-high")["delay"]
+    assert pressure["parts"]["repeat to confirm"] == 120
+
+
+def test_an_altered_line_of_the_ledger_shows(tmp_path: Path) -> None:
+    """S-13: the chain tells which line was altered, and that one is missing."""
+    path = tmp_path / "access.jsonl"
+    ledger = Ledger(path)
+    for number in range(5):
+        ledger.write("Nora", "read", f"chart {number}")
+    assert Ledger(path).verify() == ""
+    lines = path.read_text(encoding="utf-8").splitlines()
+    row = json.loads(lines[2])
+    row[2] = "Somebody"
+    path.write_text("\n".join([*lines[:2], json.dumps(row), *lines[3:]]) + "\n", encoding="utf-8")
+    assert "line 3" in ledger.verify()
+    path.write_text("\n".join(lines[:4]) + "\n", encoding="utf-8")
+    assert "1 lines are missing" in ledger.verify()
+
+
+def test_figures_for_machines_name_no_patient(house: SmallHouse, sign_in: SignIn) -> None:
+    """S-12: /healthz and /metrics are open to the network and hold nothing of a patient."""
+    house.start("bed-1", code="SECRET-CODE")
+    house.desaturate("bed-1")
+    http = sign_in("").http
+    text = http.get("/metrics").text + http.get("/healthz").text
+    assert "SECRET-CODE" not in text
+    assert 'afterwatch_alarms{kind="physiological",priority="high"} 1.0' in text
+    house.desk.well = False
+    assert http.get("/healthz").status_code == 503
