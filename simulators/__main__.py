@@ -8,6 +8,7 @@ Law: a command says what it will do, does it, and ends with a documented exit co
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import signal
@@ -28,6 +29,7 @@ from simulators.pace import run_ward
 from simulators.plan import BASELINE_S, PROTOCOLS, BedPlan, build_ward, plan_ward
 from simulators.play import BadRecording, messages_of, read_recording
 from simulators.publisher import Broker, BrokerRefused, Publisher
+from simulators.view import View
 from simulators.ward import Ward
 
 DONE, NOT_AS_IT_SHOULD, WRONG_USE, BAD_FILE, UNREACHABLE = range(5)
@@ -52,6 +54,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (BadRecording, BadDrill, FileNotFoundError) as fault:
         print(f"drill: {fault}", file=sys.stderr)
         return BAD_FILE
+    except KeyboardInterrupt:
+        return DONE
     except BrokenPipeError:
         sys.stdout = open(os.devnull, "w")  # noqa: PTH123, SIM115  whoever read us has enough
         return DONE
@@ -140,6 +144,7 @@ def _add_ward(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     )
     parser.add_argument("--sprays", type=int, default=2, help="of --subjects by nose (%(default)s)")
     parser.add_argument("--sites", type=int, default=0, help="clinics that --subjects are spread over (one)")
+    parser.add_argument("--view", action="store_true", help="show truth, devices and alarms in the terminal")
     parser.add_argument("--quiet", action="store_true", help="no line of progress")
     network = parser.add_argument_group("network, each a probability or seconds")
     for name in ("delay-s", "jitter-s", "loss", "duplication", "reordering"):
@@ -212,14 +217,17 @@ def _live_ward(plans: list[BedPlan], conditions: Conditions, chosen: argparse.Na
         plans, chosen.seed, datetime.now(UTC), site=chosen.site, speed=chosen.speed, conditions=conditions
     )
     started = time.process_time()
-    try:
+    with contextlib.suppress(KeyboardInterrupt), contextlib.ExitStack() as after:
         if chosen.backlog:
             _send_history(ward, publisher, quiet=chosen.quiet)
         ward.go_live(lambda: datetime.now(UTC))
         shown = _progress(publisher, len(plans), quiet=chosen.quiet)
+        if chosen.view:
+            view = View(ward, publisher, chosen.site)
+            after.callback(view.stop)
+            view.start()
+            shown = view.turn
         run_ward(ward, publisher, for_s=chosen.for_s, speed=chosen.speed, each_turn=shown)
-    except KeyboardInterrupt:
-        pass
     return _end(publisher, time.process_time() - started, quiet=chosen.quiet)
 
 

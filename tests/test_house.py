@@ -190,7 +190,7 @@ DOORS: dict[str, tuple[str, ...]] = {
         "monitor.web",
         "monitor.records",
     ),
-    "rich": ("monitor.__main__", "monitor.demo", "simulators.__main__"),
+    "rich": ("monitor.__main__", "monitor.demo", "simulators.view"),
     "numpy": ("simulators",),
 }
 

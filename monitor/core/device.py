@@ -21,6 +21,8 @@ LATE = timedelta(seconds=60)  # AL-32: later than 60 s never triggers a "now" al
 # How long a steady offset must last before it is believed: shorter than a channel takes to be missing (10 s,
 # AL-29), so that a clock which jumps by an hour makes no gap (AL-13).
 PACE_PROVEN = timedelta(seconds=5)
+# The same when the device was silent before it: then it more likely sends, at its own pace, what it kept.
+PACE_PROVEN_AFTER_SILENCE = timedelta(seconds=120)
 GAP_KEPT = 64  # how many missing sequence ranges are remembered; also how far back a repeat can reach
 
 
@@ -44,8 +46,8 @@ class Device:
     """What a bed knows of a device that serves it.
 
     ``offset`` is what is taken off its clock (``None``: its clock is believed). ``late_first`` anchors the
-    proof of a steady offset: when the first late reading was measured and received. ``skew_since`` is since
-    when its clock stands apart by about ``skew_first``; ``gap_at`` when a number was first missing.
+    proof of a steady offset: when the first late reading was measured and received. ``silent_until`` is when
+    it last broke a silence of more than a minute. ``skew_since`` is since when its clock stands apart by about ``skew_first``; ``gap_at`` when a number was first missing.
     """
 
     profile: DeviceProfile
@@ -57,6 +59,7 @@ class Device:
     seen_at: datetime | None = None
     offset: timedelta | None = None
     late_first: tuple[datetime, datetime] | None = None
+    silent_until: datetime | None = None
     skew: timedelta = timedelta(0)
     skew_since: datetime | None = None
     skew_first: timedelta = timedelta(0)
@@ -77,6 +80,7 @@ class Device:
             self.seen_at,
             self.offset,
             self.late_first,
+            self.silent_until,
             self.skew,
             self.skew_since,
             self.skew_first,
@@ -101,6 +105,8 @@ def receive(device: Device, report: Report, now: datetime) -> Timed:
         return Timed(report.measured_at or report.received_at, "retained")
     if repeated:
         return Timed(report.measured_at or report.received_at, "repeated")
+    if device.seen_at is not None and now - device.seen_at > LATE:
+        device.silent_until = now
     device.seen_at = now
     if device.online is False:
         device.online = True  # whoever reports is there, whatever its last will said
@@ -157,10 +163,15 @@ def _far_behind(device: Device, measured_at: datetime, now: datetime, lateness: 
     if not passed / 2 <= told <= passed * 1.5:
         device.late_first = (measured_at, now)
         return Timed(measured_at, "late")
-    if passed < PACE_PROVEN:
+    if passed < (PACE_PROVEN_AFTER_SILENCE if _kept_some(device, lateness, now) else PACE_PROVEN):
         return Timed(measured_at, "late")
     device.offset = lateness
     return Timed(now, "live")
+
+
+def _kept_some(device: Device, lateness: timedelta, now: datetime) -> bool:
+    """Say whether a silence just before explains the lateness: the device then sends what it kept."""
+    return device.silent_until is not None and now - device.silent_until <= lateness + LATE
 
 
 def _count(device: Device, report: Report, now: datetime) -> bool:

@@ -1,7 +1,8 @@
 """The values of Bluetooth GATT characteristics: bytes into observations.
 
-Law: the flags say what must follow; a value that is cut short is refused whole, because a wrong field boundary
-makes wrong numbers. The special values of SFLOAT are "no value". Status bits doubt or block, and say so.
+Law: the flags say what must follow; a value that is cut short is refused whole, because a wrong field
+boundary makes wrong numbers. The special values of SFLOAT are "no value". Status bits doubt or block, and
+say so.
 Sources: Bluetooth GATT Specification Supplement; IEEE 11073-20601 (SFLOAT, FLOAT).
 """
 

@@ -234,8 +234,11 @@ def read_leaves(leaves: list[Leaf], own: Mapping[str, Any], body_temperature: bo
             faults = [*(faults or []), *([FLAGS[key]] if leaf.value else [])]
         drill = drill or (key in DRILL_KEYS and leaf.value is True)
     for leaf, name in named:
-        is_bodys = body_temperature and name.metric == WARMTH
-        metric = "temperature" if is_bodys else settle(name.metric, company)
+        if name.metric == WARMTH:  # only what stands in the same object tells whose it is
+            beside = {n.metric for other, n in named if other.path[:-1] == leaf.path[:-1]}
+            metric = "temperature" if body_temperature else settle(WARMTH, beside)
+        else:
+            metric = settle(name.metric, company)
         for one in _read(leaf, name, metric, notes):
             rival = seen.get(one.metric)
             if rival is None or (rival.value is None and one.value is not None):

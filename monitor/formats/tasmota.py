@@ -44,6 +44,9 @@ def decode(payload: bytes, context: Context) -> Decoded:
             records += found
     loose = {key: value for key, value in document.items() if not isinstance(value, dict)}
     records += records_of(loose, _STYLE)
+    if document.get("TempUnit") == "F":  # said once for all sensors of the message
+        for record in records:
+            record.leaves = [leaf._replace(unit=leaf.unit or "[degF]") for leaf in record.leaves]
     return read_records(records, _STYLE, context)
 
 

@@ -212,9 +212,8 @@ class _Teller:
             "\n".join(self._answer(alarm, one) for one in alarm.answers) or f"nobody{self._covered(alarm)}"
         )
         for one in alarm.dispositions:
-            answers += (
-                f"\n{one.by} {self.clock.time(one.at)}: {one.detail.get('disposition')} {one.reason}".rstrip()
-            )
+            judged = f"judged {one.detail.get('disposition')} by {one.by} {self.clock.time(one.at)}"
+            answers += f"\n{judged}: {one.reason}" if one.reason else f"\n{judged}"
         return str(number), kind, raised, told, answers, self._ended(alarm), self._notified(alarm)
 
     def _covered(self, alarm: AlarmStory) -> str:

@@ -275,7 +275,7 @@ def test_al_09_the_nurses_own_limits_are_taken_or_refused_with_a_reason(shared_d
 
 
 def test_al_29_every_cuff_of_an_icu_is_judged_by_its_own_number(shared_data: Path) -> None:
-    """CLINICAL §1.3: 1,158 stays of cuff readings: an urgent pressure alarms at once, and nothing else does."""
+    """CLINICAL §1.3: cuff readings of ICU stays: an urgent pressure alarms at once, by its own number."""
     by_stay: dict[str, list[Row]] = {}
     rows = rows_of(shared_data / "series" / "icu_cuff_pressures.csv.gz")
     next(rows)

@@ -79,6 +79,16 @@ def test_tasmota_sensor_with_a_local_time() -> None:
     assert (report.gateway_at, report.measured_at) == (NOON, None)
 
 
+def test_a_chips_temperature_is_not_the_patients() -> None:
+    """R-15: a bare temperature counts beside a vital sign in the same object only; Tasmota's unit is kept."""
+    body = {"ESP32": {"Temperature": 98.6}, "MAX30102": {"SpO2": 97}, "TempUnit": "F"}
+    report = only(say("tasmota", body, "tele/t1/SENSOR"))
+    assert values(report) == {"spo2": 97}
+    assert any("a body's temperature or a room's?" in note for note in report.notes)
+    options = {"metrics": {"ESP32.Temperature": "temperature"}}
+    assert values(only(say("tasmota", body, "tele/t1/SENSOR", **options))) == {"spo2": 97, "temperature": 37}
+
+
 def test_tasmota_bluetooth_notification_is_gatt() -> None:
     """Issue 7.3, 7.4: a cuff's 2A35 that Tasmota's BLE driver heard."""
     operation = {"MAC": "A4C138000001", "svc": "0x1810", "char": "0x2A35", "notify": "00780050005D00"}

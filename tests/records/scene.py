@@ -207,7 +207,8 @@ def played(started_at: datetime = START, mode: Mode = "real", minutes: int = 136
 def _remarks(play: Play, minutes: int) -> None:
     """Say what an alarm was, correct an entry and sign, when the patient has left."""
     name, alarm = play.session_id, next(o.alarm_id for o in play.outcomes if o.outcome == "AlarmRaised")
-    wrong = next(number for number, o in enumerate(play.outcomes, FIRST_ID) if o.outcome == "NoteRecorded")
+    told = [one.outcome for one in play.outcomes if one.session_id == name]
+    wrong = FIRST_ID + told.index("NoteRecorded")
     play.give(minutes + 5, given.RecordDisposition(name, alarm, "actionable", play.by, "oxygen mask on"))
     play.give(minutes + 6, given.CorrectRecord(name, wrong, play.by, "wrong patient", "he felt well"))
     play.give(minutes + 12, given.SignRecord(name, SIGNER, "clinician", "seen and agreed"))

@@ -116,7 +116,9 @@ def test_doses_alarms_and_the_source_are_there() -> None:
     assert [m["author"]["display"] for one in issues for m in one.get("mitigation", [])] == [
         "Łucja Nowak",
         "Amir Haddad",
+        "Amir Haddad",
     ]
+    assert issues[0]["detail"].endswith("; Łucja Nowak: actionable oxygen mask on")
     assert len(resources(found, "Flag")) == 1
     (source,) = resources(found, "Provenance")
     assert len(source["target"]) == len(found["entry"]) - 1

@@ -99,7 +99,11 @@ def test_each_cuff_reading_each_dose_and_each_checkpoint_has_its_row(tmp_path: P
     assert "10:15:30 +5 28 mg in Łucja Nowak struck 10:16 by Łucja Nowak: entered twice" in rows
     assert "10:36 (+26) systolic-high 160 165 known hypertension Dr. José Müller" in rows
     assert any(row.startswith("SpO2 oximeter-1 11:14:59 11:17:00 2 min 01 s") for row in rows)
+    assert "Amir Haddad 10:49:30," in text
     assert "Amir Haddad 10:50:00," in text
+    assert any("judged" in row for row in rows)
+    assert any("he felt well" in row and "wrong patient" in row for row in rows)
+    assert "Dr. José Müller: seen and agreed" in rows
     assert "Signed by Dr. José Müller, 2026-11-23 12:28:00 +01:00." in rows
 
 

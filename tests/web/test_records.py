@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from datetime import timedelta
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -41,7 +42,7 @@ def test_the_chart_keeps_gaps_marks_and_limits_by_phase(past: SmallHouse, enter:
     """DESIGN §3: traces as measured, gaps as gaps, limits over time, doses and alarms as marks."""
     found = enter(past, "Nora").get("/sessions/s-bed-1-P-9/chart").json()
     spo2 = next(one for one in found["traces"] if one["metric"] == "spo2")
-    steps = [after - before for before, after in zip(spo2["at"], spo2["at"][1:], strict=False)]
+    steps = [after - before for before, after in pairwise(spo2["at"])]
     assert max(steps) == pytest.approx(102)
     assert {"DoseRecorded", "PhaseChanged", "AlarmRaised", "AlarmEnded"} <= {
         m["what"] for m in found["marks"]
@@ -51,7 +52,7 @@ def test_the_chart_keeps_gaps_marks_and_limits_by_phase(past: SmallHouse, enter:
     rises = [limit["value"] for one in systolic for limit in one["limits"] if limit["id"] == "systolic-rise"]
     assert rises[-1] == 161.0
     assert systolic[-1]["to"] is None
-    for before, after in zip(systolic, systolic[1:], strict=False):
+    for before, after in pairwise(systolic):
         assert before["to"] == after["from"]
 
 

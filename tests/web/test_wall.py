@@ -153,7 +153,7 @@ def test_every_client_gets_the_same_end_of_a_pause(house: SmallHouse, sign_in: S
     assert len(ends) == 1
 
 
-# --- who may look, and who counts as heard -------------------------------------------------------------------
+# --- who may look, and who counts as heard ------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("origin", ["http://evil.example", None])

@@ -1,0 +1,202 @@
+"""The corpus of ALARMS §3.6: labelled courses of SpO2, drawn from a seed.
+
+The law: a course is what an oximeter would send (whole percent, a quality flag, sometimes nothing), and its
+events are labelled by the rule that made them. Version 1 of "missed": no alarm is present at any instant
+between the first sample below 90 and the end of the event. Where the device itself is silent for 10 s or
+more the bed has a technical alarm, which is not counted here. Synthetic: the ordering is the result,
+the percentages are not.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from random import Random
+from typing import NamedTuple
+
+LIMIT = 90
+APART_S = 90
+
+
+class Dot(NamedTuple):
+    """One sample: seconds since the start, SpO2 in percent, whether its quality is good."""
+
+    t: float
+    value: int
+    good: bool
+
+
+class Event(NamedTuple):
+    """A true event: its class, when it begins and ends (seconds), and in words what it was."""
+
+    kind: str
+    start: float
+    end: float
+    words: str
+
+
+class Course(NamedTuple):
+    """Samples with the true events in them; ``period_s`` is the nominal time between samples."""
+
+    dots: list[Dot]
+    events: list[Event]
+    period_s: float = 1.0
+
+
+Shape = Callable[[float], float]  # seconds since the event's start -> SpO2 while it lasts
+
+
+def trapezoid(base: float, nadir: float, fall: float, hold_s: float, rise: float) -> tuple[Shape, float]:
+    """Return a dip (percent, points/s, seconds) and how long it lasts."""
+    down, up = (base - nadir) / fall, (base - nadir) / rise
+
+    def shape(t: float) -> float:
+        if t < down:
+            return base - fall * t
+        if t < down + hold_s:
+            return nadir
+        return nadir + rise * (t - down - hold_s)
+
+    return shape, down + hold_s + up
+
+
+class Drawn(NamedTuple):
+    """An event before it is placed: its shape and length, and what the device does meanwhile."""
+
+    shape: Shape
+    lasts_s: float
+    words: str
+    good: Callable[[float], bool] = lambda _t: True
+    heard: Callable[[float], bool] = lambda _t: True
+    noise: float = 0.0
+
+
+def _flagged(chance: Random) -> Callable[[float], bool]:
+    """Return the quality of an event: 15 % are flagged low throughout."""
+    good = chance.random() >= 0.15
+    return lambda _t: good
+
+
+def long_one(chance: Random, base: float) -> Drawn:
+    """Draw a long desaturation (class T)."""
+    nadir, hold = chance.uniform(76, 87.4), chance.uniform(30, 150)
+    shape, lasts = trapezoid(base, nadir, chance.uniform(0.25, 1.2), hold, chance.uniform(0.4, 1.5))
+    good = _flagged(chance)
+    flag = "" if good(0) else ", low quality throughout"
+    return Drawn(shape, lasts, f"nadir {nadir:.1f} held {hold:.0f} s{flag}", good)
+
+
+def short_deep(chance: Random, base: float) -> Drawn:
+    """Draw a short deep dip (class S)."""
+    nadir, hold = chance.uniform(70, 84), chance.uniform(5, 20)
+    fall, rise = chance.uniform(1, 2.5), chance.uniform(1, 2.5)
+    shape, lasts = trapezoid(base, nadir, fall, hold, rise)
+    good = _flagged(chance)
+    flag = "" if good(0) else ", low quality throughout"
+    return Drawn(
+        shape, lasts, f"nadir {nadir:.1f} held {hold:.1f} s, {fall:.1f}/{rise:.1f} per s{flag}", good
+    )
+
+
+def hugging(chance: Random, base: float) -> Drawn:
+    """Draw a drift along the limit (class D)."""
+    level, hold = chance.uniform(88, 89.4), chance.uniform(60, 300)
+    shape, lasts = trapezoid(base, level, 1.0, hold, 1.0)
+    good = _flagged(chance)
+    return Drawn(shape, lasts, f"at {level:.1f} for {hold:.0f} s", good, noise=0.35)
+
+
+def gap_broken(chance: Random, base: float) -> Drawn:
+    """Draw a long event in which the device falls silent for 3 to 25 s at a time (AF-06)."""
+    drawn = long_one(chance, base)
+    starts = [chance.uniform(5, drawn.lasts_s) for _ in range(3)]
+    holes = [(start, start + chance.uniform(3, 25)) for start in starts]
+    return drawn._replace(
+        heard=lambda t: not any(a <= t < b for a, b in holes), words=f"{drawn.words}, with gaps"
+    )
+
+
+def alternating(chance: Random, base: float) -> Drawn:
+    """Draw a long event whose quality flag alternates: 8 s bad, 1 s good."""
+    drawn = long_one(chance, base)
+    return drawn._replace(good=lambda t: int(t) % 9 == 8, words=f"{drawn.words}, flag alternates")
+
+
+CLASSES: dict[str, Callable[[Random, float], Drawn]] = {
+    "long": long_one,
+    "short deep": short_deep,
+    "along the limit": hugging,
+    "gap-broken": gap_broken,
+    "alternating flag": alternating,
+}
+SPECIAL = ("low base 90-92", "irregular period")
+
+
+def _level(chance: Random, low: float, high: float) -> Callable[[float], float]:
+    base, phase = chance.uniform(low, high), chance.uniform(0, 6.28)
+    return lambda t: base + 0.6 * math.sin(phase + t / 240)
+
+
+def one_event(kind: str, seed: int) -> Course:
+    """Return a course of one event of a class: half a minute before, a minute and a half after."""
+    chance = Random(f"{kind}/{seed}")
+    low = kind == SPECIAL[0]
+    level = _level(chance, *((90.6, 92) if low else (95, 98.5)))
+    drawn = CLASSES.get(kind, long_one)(chance, level(30))
+    return _sample(chance, level, [(kind, 30.0, drawn)], 30 + drawn.lasts_s + APART_S, kind == SPECIAL[1])
+
+
+def session(seed: int, hours: float = 3.0) -> Course:
+    """Return a whole session: true events, self-limiting dips and motion artefacts, 90 s apart or more."""
+    chance = Random(f"session/{seed}")
+    level = _level(chance, 95, 98.5)
+    wanted: list[tuple[str, Drawn]] = []
+    for kind, most in (("long", 2), ("short deep", 2), ("along the limit", 1)):
+        wanted += [(kind, CLASSES[kind](chance, level(0))) for _ in range(chance.randint(0, most))]
+    wanted += [("", _self_limiting(chance, level(0))) for _ in range(chance.randint(3, 9))]
+    wanted += [("", _motion(chance, level(0))) for _ in range(chance.randint(6, 18))]
+    chance.shuffle(wanted)
+    free = hours * 3600 - sum(drawn.lasts_s + APART_S for _, drawn in wanted) - APART_S
+    cuts = sorted(chance.uniform(0, max(0.0, free)) for _ in wanted)
+    placed, at = [], float(APART_S)
+    for (kind, drawn), cut in zip(wanted, cuts, strict=True):
+        placed.append((kind, at + cut, drawn))
+        at += drawn.lasts_s + APART_S
+    return _sample(chance, level, placed, hours * 3600, irregular=False)
+
+
+def _self_limiting(chance: Random, base: float) -> Drawn:
+    nadir, hold = chance.uniform(87.5, 89.8), chance.uniform(6, 45)
+    shape, lasts = trapezoid(base, nadir, 1.5, hold, 1.5)
+    return Drawn(shape, lasts, "self-limiting")
+
+
+def _motion(chance: Random, base: float) -> Drawn:
+    depth, lasts = chance.uniform(6, 28), min(40.0, chance.lognormvariate(math.log(6), 0.8))
+    good = chance.random() >= 0.7
+    return Drawn(lambda _t: base - depth, lasts, "motion", lambda _t: good)
+
+
+def _sample(
+    chance: Random,
+    level: Callable[[float], float],
+    placed: list[tuple[str, float, Drawn]],
+    lasts_s: float,
+    irregular: bool,
+) -> Course:
+    dots: list[Dot] = []
+    events = [Event(kind, at, at + drawn.lasts_s, drawn.words) for kind, at, drawn in placed if kind]
+    t, index = 0.0, 0
+    while t < lasts_s:
+        while index < len(placed) and t >= placed[index][1] + placed[index][2].lasts_s:
+            index += 1
+        now = placed[index] if index < len(placed) and t >= placed[index][1] else None
+        exact, good, heard = level(t), True, True
+        if now is not None:
+            since = t - now[1]
+            exact = min(now[2].shape(since) + chance.gauss(0, now[2].noise), 100)
+            good, heard = now[2].good(since), now[2].heard(since)
+        if heard:
+            dots.append(Dot(t, max(40, min(100, round(exact))), good))
+        t += chance.uniform(0.5, 3.0) if irregular else 1.0
+    return Course(dots, events, 2.0 if irregular else 1.0)

@@ -1,0 +1,235 @@
+"""A drill live, through a real Mosquitto, against the monitor's own core and topics."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+import paho.mqtt.client as mqtt
+import pytest
+
+from monitor import formats
+from monitor.app import topics
+from monitor.config import load_protocol
+from monitor.core import inputs as given
+from monitor.core.device import DeviceProfile
+from monitor.core.outcomes import Outcome
+from monitor.core.vitals import Mode
+from monitor.replay import Stage
+from simulators.drill import Drill, load
+from simulators.exercise import Live, MonitorRefused, open_live
+from simulators.publisher import Broker
+from tests.conftest import Mosquitto
+from tests.simulators.test_ward import REPOSITORY
+
+ROOT = "afterwatch/v1/clinic"
+BED = "bed-1"
+
+SHORT = """
+title = "A short one"
+teaches = "That it works."
+starts_at_min = 20
+ends_at_min = {ends}
+may = ["spo2-low", "no-data:*"]
+[[beds]]
+protocol = "iv-ketamine"
+course.spo2 = [[10, 97], [20, 97], [20.05, 80], [25, 80]]
+[[expect]]
+rule = "spo2-low-urgent"
+priority = "high"
+from_min = 20
+to_min = {ends}
+truth = "spo2 below 90"
+within_s = 30
+[[staff]]
+does = "acknowledge"
+after = "spo2-low-urgent"
+at_min = 20.4
+within_s = 30
+"""
+
+
+class Monitor:
+    """The monitor: its core and its topics on a broker, without journal, pages and messages."""
+
+    def __init__(self, port: int) -> None:
+        """Connect; no session yet."""
+        self.stage, self.lock, self.raised = Stage(), threading.Lock(), threading.Event()
+        self.modes: list[str] = []
+        self.client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2, protocol=mqtt.MQTTv5)
+        self.client.on_message = self._message
+        self.client.connect("127.0.0.1", port)
+        self.client.subscribe(f"{ROOT}/devices/+/+", qos=1)
+        self.client.loop_start()
+        for name, metrics, interval_s in (
+            ("sim-oximeter-1", ("spo2", "pulse_rate"), 1.0),
+            ("sim-cuff-1", ("nibp_systolic", "nibp_diastolic"), 300.0),
+        ):
+            self.stage.associate(BED, DeviceProfile(name, metrics, interval_s), datetime.now(UTC))
+        self._tell(())
+
+    def start_session(self, mode: Mode = "drill") -> None:
+        """Do what a nurse does on the wall."""
+        protocol = load_protocol(REPOSITORY / "config/protocols/iv-ketamine.toml")
+        self._do(given.StartSession(f"session-{mode}", "DRILL-bed-1", protocol, "nurse", mode))
+
+    def end_session(self) -> None:
+        """End it, as a real high alarm does."""
+        self._do(given.EndSession("nurse", "a real alarm"))
+
+    def acknowledge(self) -> None:
+        """Acknowledge every alarm, as the nurse."""
+        for alarm in list(self.stage.beds[BED].alarms.values()):
+            self._do(given.Acknowledge(alarm.alarm_id, "nurse"))
+
+    def _do(self, one: given.Input) -> None:
+        with self.lock:
+            self._tell(self.stage.do(BED, one, datetime.now(UTC)))
+
+    def _message(self, _client: object, _userdata: object, message: mqtt.MQTTMessage) -> None:
+        now, device_id = datetime.now(UTC), message.topic.split("/")[-2]
+        if device_id not in self.stage.serves:
+            return
+        context = formats.Context(device_id, now, message.topic, message.retain)
+        for report in formats.decode("native", bytes(message.payload), context).reports:
+            self.modes.append(report.mode)
+            self._do(given.Observe(report))
+
+    def _tell(self, outcomes: tuple[Outcome, ...]) -> None:
+        bed, now = self.stage.beds[BED], datetime.now(UTC)
+        self.client.publish(
+            f"{ROOT}/beds/{BED}/alarms", topics.alarm_list(bed, "boot", 1, now), 1, retain=True
+        )
+        for payload in topics.phases(outcomes, "boot", bed.session.mode if bed.session else ""):
+            self.client.publish(f"{ROOT}/beds/{BED}/alarm", payload, 1)
+        if any(one.rule == "spo2-low-urgent" and one.outcome == "AlarmRaised" for one in outcomes):
+            self.raised.set()
+
+
+@contextmanager
+def monitor_on(broker: Mosquitto) -> Iterator[Monitor]:
+    """Give a monitor on a broker."""
+    monitor = Monitor(broker.port)
+    yield monitor
+    monitor.client.disconnect()
+    monitor.client.loop_stop()
+
+
+def drill_file(folder: Path, ends: float) -> Drill:
+    """Write and read the short drill."""
+    path = folder / "short.toml"
+    path.write_text(SHORT.format(ends=ends))
+    return load(path)
+
+
+def ready(broker: Mosquitto, drill: Drill) -> tuple[Live, list[str]]:
+    """Connect a drill; also give what it says to the facilitator."""
+    said: list[str] = []
+    return open_live("short", drill, Broker(f"mqtt://127.0.0.1:{broker.port}"), "clinic", said.append), said
+
+
+def test_a_live_drill_is_scored(mosquitto: Callable[..., Mosquitto], tmp_path: Path) -> None:
+    """Issue 6: live at real time; detection is counted against the truth, and so is the acknowledgement."""
+    broker = mosquitto()
+    live, said = ready(broker, drill_file(tmp_path, 20.75))
+    with monitor_on(broker) as monitor:
+        threading.Timer(0.5, monitor.start_session).start()
+        live.wait_for_sessions(10)
+        assert "DRILL-bed-1" in said[0]
+        assert "sim-oximeter-1" in said[0]
+
+        def nurse() -> None:
+            assert monitor.raised.wait(60)
+            time.sleep(2)
+            monitor.acknowledge()
+
+        person = threading.Thread(target=nurse)
+        person.start()
+        card = live.run()
+        person.join(5)
+        live.publisher.close()
+    assert card.passed, card
+    assert card.raised[0].seconds is not None
+    assert 5 < card.raised[0].seconds < 30
+    assert card.staff[0].met, card.staff
+    assert 1 < (card.staff[0].seconds or 0) < 6
+    assert set(monitor.modes) == {"drill"}
+
+
+def test_an_inject_from_elsewhere_is_done(mosquitto: Callable[..., Mosquitto], tmp_path: Path) -> None:
+    """Issue 6: a facilitator's injects, from the terminal or over the broker from the web console."""
+    broker = mosquitto()
+    live, said = ready(broker, drill_file(tmp_path, 20.3))
+    with monitor_on(broker) as monitor:
+        monitor.start_session()
+        live.wait_for_sessions(10)
+        for delay, words in (
+            (2, "probe_off 20"),
+            (2.5, "bed-1 apnoea 30"),
+            (3, "no_such_thing 5"),
+            (9, "stop"),
+        ):
+            send = (f"{ROOT}/drills/inject", words, 1)
+            threading.Timer(delay, monitor.client.publish, send).start()
+        began = time.monotonic()
+        live.run()
+        assert 7 < time.monotonic() - began < 14, "stop ends the drill early"
+        live.publisher.close()
+    assert [one.rule for one in live.outcomes if one.outcome == "AlarmRaised"] == ["no-data:oximeter"]
+    assert any("probe_off" in line for line in said)
+    assert any(episode.kind == "apnoea" for episode in live.stage.ward.beds[0].patient.episodes)
+    assert any("'no_such_thing' is unknown" in line for line in said)
+
+
+def test_the_drill_leaves_a_bed_that_is_no_drill_any_more(
+    mosquitto: Callable[..., Mosquitto], tmp_path: Path
+) -> None:
+    """S-11: when a real alarm ends the drill on its bed, nothing more is sent there, and it says so."""
+    broker = mosquitto()
+    live, said = ready(broker, drill_file(tmp_path, 21))
+    with monitor_on(broker) as monitor:
+        monitor.start_session()
+        live.wait_for_sessions(10)
+        threading.Timer(4, monitor.end_session).start()
+        began = time.monotonic()
+        live.run()
+        assert time.monotonic() - began < 10
+        live.publisher.close()
+        count = len(monitor.modes)
+        time.sleep(1.5)
+        assert len(monitor.modes) == count
+    assert live.left == {BED: "its session ended"}
+    assert any("no drill any more" in line for line in said)
+
+
+def test_a_drill_never_joins_a_real_session(mosquitto: Callable[..., Mosquitto], tmp_path: Path) -> None:
+    """S-10: a bed with a real session refuses the drill before anything is sent."""
+    broker = mosquitto()
+    live, _ = ready(broker, drill_file(tmp_path, 21))
+    with monitor_on(broker) as monitor:
+        monitor.start_session("real")
+        with pytest.raises(MonitorRefused, match="bed-1 has a real session"):
+            live.wait_for_sessions(10)
+        live.publisher.close()
+        assert monitor.modes == []
+
+
+def test_a_drill_does_not_wait_for_ever(mosquitto: Callable[..., Mosquitto], tmp_path: Path) -> None:
+    """Errors name the place and the remedy."""
+    broker = mosquitto()
+    live, _ = ready(broker, drill_file(tmp_path, 21))
+    with pytest.raises(MonitorRefused, match="no drill session on bed-1 within 1 s; start one on the wall"):
+        live.wait_for_sessions(1)
+    live.publisher.close()
+
+
+def test_the_alarm_topic_is_what_the_score_reads() -> None:
+    """The contract with monitor.topics: outcome, rule, priority, mode and time are there."""
+    row = Outcome("AlarmRaised", datetime.now(UTC), BED, "s", "a", "spo2-low-urgent", "physiological", "high")
+    told = json.loads(topics.phases([row], "boot", "drill")[0])
+    assert {"outcome", "rule", "priority", "mode", "at", "alarm_id", "kind"} <= set(told)

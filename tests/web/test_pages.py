@@ -1,0 +1,514 @@
+"""The pages in a real Chromium, walked as people walk them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+
+from monitor.core.inputs import RecordDose, ReportCondition
+from tests.conftest import PageGuard
+from tests.web.small_house import PASSWORD, SmallHouse
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+Open = Callable[..., "Page"]
+
+
+@pytest.fixture
+def enter(house: SmallHouse, open_page: Open) -> Open:
+    """Give a function that opens a page for someone who is signed in."""
+
+    def begin(name: str = "Nora", path: str = "/", **options: Any) -> Page:
+        page = open_page(**options)
+        page.set_default_timeout(15_000)
+        page.goto(house.url + house.users.sign_in_link(name))
+        if path != "/":
+            page.goto(house.url + path)
+        return page
+
+    return begin
+
+
+def live(house: SmallHouse, bed: str = "bed-1", **values: float) -> None:
+    """Let a bed measure now."""
+    house.tell(bed, **(values or {"spo2": 97.0, "pulse_rate": 71.0}))
+
+
+def boxes(page: Page) -> list[Any]:
+    """Return where every part of every tile stands, in whole pixels."""
+    found: list[Any] = page.evaluate(
+        "[...document.querySelectorAll('.tile, .tile .numeric, .tile .plan, .tile .alarm-row, .tile .course')]"
+        ".map((one) => { const box = one.getBoundingClientRect();"
+        " return [Math.round(box.x), Math.round(box.y), Math.round(box.width), Math.round(box.height)]; })"
+    )
+    return found
+
+
+# --- coming in ------------------------------------------------------------------------------------------------
+
+
+def test_a_nurse_signs_in_with_name_and_password(
+    house: SmallHouse, open_page: Open, guard: PageGuard
+) -> None:
+    """Issue 2: named users; a wrong password says so, the right one leads on to where they wanted to go."""
+    guard.allow("401")
+    page = open_page()
+    page.goto(house.url + "/sessions")
+    page.fill("[name=name]", "Nora")
+    page.fill("[name=password]", "wrong password")
+    page.click("button[type=submit]")
+    assert "wrong name or password" in page.inner_text("[role=alert].wrong")
+    page.fill("[name=password]", PASSWORD)
+    page.click("button[type=submit]")
+    page.wait_for_url("**/sessions")
+
+
+# --- the wall --------------------------------------------------------------------------------------------------
+
+
+def test_an_alarm_turns_the_tile_by_colour_shape_word_and_flash_and_moves_nothing(
+    house: SmallHouse, enter: Open
+) -> None:
+    """AL-03, AL-06, issue 5.1: four cues, announced; fixed layout that alarm state never moves."""
+    house.start("bed-1")
+    live(house)
+    page = enter()
+    tile = page.locator("[data-bed=bed-1]")
+    page.wait_for_function("document.querySelector('[data-bed=bed-1] .spo2 .value').textContent === '97'")
+    before = boxes(page)
+    house.desaturate("bed-1")
+    page.wait_for_selector("[data-bed=bed-1][data-colour=high][data-flash]")
+    assert boxes(page) == before
+    assert tile.locator(".alarm-row use").get_attribute("href") == "#shape-high"
+    assert tile.locator(".alarm-row .word").inner_text() == "HIGH"
+    assert "HIGH Room 1" in page.text_content("#said")  # type: ignore[operator]
+    assert page.locator("#alarms .alarm").first.get_attribute("data-colour") == "high"
+    period = page.evaluate(
+        "parseFloat(getComputedStyle(document.querySelector('.tile .shape')).animationDuration)"
+    )
+    assert 0.357 <= period <= 0.714
+
+
+def test_flash_rates_are_within_the_table(house: SmallHouse, enter: Open) -> None:
+    """AL-03: period 357-714 ms high, 1250-2500 ms medium, none low; duty 20-60 %."""
+    for bed, priority in (("bed-1", "high"), ("bed-2", "medium"), ("bed-3", "low")):
+        house.desk.submit(bed, ReportCondition("x", priority, "test")).result(5)  # type: ignore[arg-type]
+    page = enter()
+    page.wait_for_selector("[data-bed=bed-3][data-colour]")
+    periods = page.evaluate(
+        "['bed-1', 'bed-2', 'bed-3'].map((bed) => { const style = getComputedStyle("
+        "document.querySelector(`[data-bed=${bed}] .alarm-row .shape`));"
+        " return style.animationName === 'none' ? 0 : parseFloat(style.animationDuration) * 1000; })"
+    )
+    assert 357 <= periods[0] <= 714
+    assert 1250 <= periods[1] <= 2500
+    assert periods[2] == 0
+    sheet = page.evaluate("fetch('/static/style.css').then((answer) => answer.text())")
+    duty = re.search(r"@keyframes blink \{ 0%, (\d+)%", sheet)
+    assert duty is not None
+    assert 20 <= int(duty[1]) <= 60
+
+
+def test_reduced_motion_keeps_another_cue(house: SmallHouse, enter: Open) -> None:
+    """AL-06: nothing flashes for those who asked for it; the word is underlined instead."""
+    house.start("bed-1")
+    house.desaturate("bed-1")
+    page = enter(reduced_motion="reduce")
+    page.wait_for_selector("[data-bed=bed-1][data-colour=high]")
+    assert (
+        page.evaluate("getComputedStyle(document.querySelector('.alarm-row .shape')).animationName") == "none"
+    )
+    line = page.evaluate(
+        "getComputedStyle(document.querySelector('.tile[data-flash] .word')).textDecorationLine"
+    )
+    assert line == "underline"
+
+
+def test_an_acknowledgement_shows_on_another_page_at_once(house: SmallHouse, enter: Open) -> None:
+    """Issue 2: acknowledge by a signed-in nurse shown on a second page at once, with the name; light stays."""
+    house.start("bed-1")
+    house.desaturate("bed-1")
+    nora, carla = enter("Nora"), enter("Carla")
+    carla.wait_for_selector("[data-bed=bed-1][data-flash]")
+    nora.click("[data-bed=bed-1] .ack")
+    carla.wait_for_selector("[data-bed=bed-1][data-signal=acknowledged]:not([data-flash])")
+    assert carla.locator("[data-bed=bed-1]").get_attribute("data-colour") == "high"
+    assert "known to Nora" in carla.inner_text("#alarms .alarm .state")
+
+
+def test_a_pause_counts_down_on_every_page(house: SmallHouse, enter: Open) -> None:
+    """AL-20: the countdown is visible on every client and equal within a second."""
+    house.start("bed-1")
+    nora, carla = enter("Nora"), enter("Carla")
+    nora.click("[data-bed=bed-1] .bell")
+    left = []
+    for page in (nora, carla):
+        page.wait_for_selector("[data-bed=bed-1] .bell[data-paused]")
+        minutes, seconds = page.inner_text("[data-bed=bed-1] .bell span").split(":")
+        left.append(int(minutes) * 60 + int(seconds))
+    assert abs(left[0] - left[1]) <= 1
+    assert 115 <= left[0] <= 120
+
+
+def test_the_browser_greys_every_number_when_the_server_is_silent(
+    house: SmallHouse, enter: Open, guard: PageGuard
+) -> None:
+    """AL-37: five seconds without a frame and no number stands, with the reason; it recovers by itself."""
+    guard.allow("WebSocket connection|ERR_CONNECTION_REFUSED|ERR_EMPTY_RESPONSE|ERR_CONNECTION_RESET")
+    house.start("bed-1")
+    live(house)
+    page = enter()
+    page.wait_for_function("document.querySelector('[data-bed=bed-1] .spo2 .value').textContent === '97'")
+    port = house.server.port
+    house.server.stop()
+    page.wait_for_selector(".strip.high", timeout=7000)
+    assert "CONNECTION LOST" in page.inner_text(".strip.high .text")
+    assert set(page.locator(".tile .value").all_inner_texts()) == {"--"}
+    assert page.inner_text("[data-bed=bed-1] .spo2 .note") == "connection lost"
+    house.server = type(house.server)(house.site, port=port)
+    house.server.start()
+    live(house)
+    page.wait_for_function(
+        "document.querySelector('[data-bed=bed-1] .spo2 .value').textContent === '97'", timeout=15_000
+    )
+
+
+def test_an_old_number_leaves_the_tile_with_its_reason(house: SmallHouse, enter: Open) -> None:
+    """AL-29, DESIGN §5: a stale number is replaced by "--" and says how old it is."""
+    house.start("bed-1")
+    house.tell("bed-1", house.desk.now() - timedelta(seconds=7), spo2=97.0, pulse_rate=70.0)
+    page = enter()
+    page.wait_for_function("document.querySelector('[data-bed=bed-1] .spo2 .value').textContent === '97'")
+    page.wait_for_function("document.querySelector('[data-bed=bed-1] .spo2 .value').textContent === '--'")
+    assert "old:" in page.inner_text("[data-bed=bed-1] .spo2 .note")
+
+
+def test_drill_and_the_label_are_always_visible(house: SmallHouse, enter: Open) -> None:
+    """S-10, AL-57: DRILL on the tile, secondary notification on the page, at every size."""
+    house.start("bed-2", mode="drill")
+    for size in ((1920, 1080), (1024, 768), (390, 844)):
+        page = enter("Otto", viewport={"width": size[0], "height": size[1]})
+        page.wait_for_selector("[data-bed=bed-2] .drill:visible")
+        label = page.locator("footer.label")
+        assert "Secondary notification" in label.inner_text()
+        box = label.bounding_box()
+        assert box is not None
+        assert box["y"] + box["height"] <= size[1] + 1
+
+
+def test_numbers_of_twelve_beds_can_be_read_from_four_metres(
+    open_house: Callable[..., SmallHouse], open_page: Open
+) -> None:
+    """Issue 5.1, GOST07 p12: at 12 beds on a 1080p screen the digits are at least 1/300 of 4 m high.
+
+    On a 24-inch screen (0.277 mm a pixel) that is 13.3 mm, 48 pixels; digits are about 0.73 of the font.
+    """
+    house = open_house(beds=12)
+    house.start("bed-1")
+    live(house)
+    page = open_page(viewport={"width": 1920, "height": 1080})
+    page.goto(house.url + house.users.sign_in_link("Nora"))
+    page.wait_for_function("document.querySelectorAll('.tile').length === 12")
+    sizes = page.evaluate(
+        "[...document.querySelectorAll('[data-bed=bed-1] .value')].map((one) => parseFloat(getComputedStyle(one).fontSize))"
+    )
+    assert min(sizes) * 0.73 >= 48
+    for box in boxes(page):
+        assert box[1] + box[3] <= 1080
+
+
+def test_the_keyboard_acknowledges_and_pauses(house: SmallHouse, enter: Open) -> None:
+    """Issue 5.7: keyboard for every action; A acknowledges the first that waits, P pauses its bed."""
+    house.start("bed-1")
+    house.desaturate("bed-1")
+    page = enter()
+    page.wait_for_selector("[data-bed=bed-1][data-flash]")
+    page.keyboard.press("p")
+    page.wait_for_selector("[data-bed=bed-1] .bell[data-paused]")
+    page.keyboard.press("a")
+    page.wait_for_selector("[data-bed=bed-1][data-signal=acknowledged]")
+
+
+def test_who_was_away_gives_the_pin_and_the_acknowledgement_goes_through(
+    house: SmallHouse, enter: Open, guard: PageGuard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Issue 5.6: idle logoff of write rights while the wall stays live; PIN, and what was wanted is done."""
+    guard.allow("403")
+    house.start("bed-1")
+    house.desaturate("bed-1")
+    house.users.set_pin("Carla", "8642")
+    page = enter("Nora")
+    page.wait_for_selector("[data-bed=bed-1][data-flash]")
+    monkeypatch.setattr("monitor.web.seats.IDLE_S", -1.0)
+    page.click("[data-bed=bed-1] .ack")
+    page.wait_for_selector("dialog [name=pin]")
+    monkeypatch.undo()
+    page.fill("dialog [name=pin]", "8642")
+    page.click("dialog button[type=submit]")
+    page.wait_for_selector("[data-bed=bed-1][data-signal=acknowledged]")
+    assert "known to Carla" in page.inner_text("#alarms .alarm .state")
+
+
+# --- a visit, in as few taps as it can be -----------------------------------------------------------------------
+
+
+def test_a_visit_from_the_free_bed_to_the_end(house: SmallHouse, enter: Open) -> None:
+    """Issue 5.3: bed, code, protocol, start; dose; a manual value; a note; readiness with a reason; end."""
+    live(house, "bed-3")
+    page = enter()
+    page.click("[data-bed=bed-3] .start")
+    page.fill("[name=patient_code]", "P-31")
+    page.check("[value=in-esketamine]")
+    page.click("text=Start the session")
+    page.wait_for_selector("#steps [data-phase=baseline][aria-current=step]")
+    page.click("[data-act=dose]")
+    assert page.input_value("dialog [name=amount_mg]") == "56"
+    page.click("dialog button[type=submit]")
+    page.wait_for_selector("#steps [data-phase=dosing][aria-current=step]")
+    page.click("[data-act=manual]")
+    page.fill("dialog [name=nibp_systolic]", "128")
+    page.fill("dialog [name=nibp_diastolic]", "79")
+    page.click("dialog button[type=submit]")
+    page.wait_for_function("document.querySelector('#now .pressure .value').textContent === '128/79'")
+    page.click("[data-act=dosing-end]")
+    page.click("dialog button[type=submit]")
+    page.wait_for_selector("#steps [data-phase=observation][aria-current=step]")
+    page.click("[data-act=ready]")
+    page.fill("dialog [name=reason]", "transferred with escort")
+    page.click("dialog button[type=submit]")
+    page.wait_for_selector("#steps [data-phase=ready][aria-current=step]")
+    page.click("[data-act=end]")
+    page.click("dialog button[type=submit]")
+    page.wait_for_selector("#steps [data-phase=ended][aria-current=step]")
+    told = [entry.outcome.outcome for entry in house.archive.log(bed_id="bed-3")]
+    for name in ("SessionStarted", "DoseRecorded", "ManualRecorded", "ReadinessConfirmed", "SessionEnded"):
+        assert name in told
+
+
+def test_a_refusal_is_shown_in_the_dialog_and_nothing_is_lost(
+    house: SmallHouse, enter: Open, guard: PageGuard
+) -> None:
+    """DESIGN §7: an error names the remedy; what was typed stays."""
+    guard.allow("409|422")
+    house.start("bed-1")
+    page = enter(path="/sessions/s-bed-1-P-001")
+    page.wait_for_selector("#actions:not([hidden])")
+    page.click("[data-act=manual]")
+    page.fill("dialog [name=nibp_systolic]", "70")
+    page.fill("dialog [name=nibp_diastolic]", "90")
+    page.click("dialog button[type=submit]")
+    page.wait_for_function("document.querySelector('dialog .wrong').textContent.includes('impossible')")
+    assert page.input_value("dialog [name=nibp_systolic]") == "70"
+
+
+# --- the session page -----------------------------------------------------------------------------------------
+
+
+def history(house: SmallHouse) -> str:
+    """Give bed-1 twenty minutes, a dose, a gap of two minutes; return the session."""
+    house.desk.ticking = False
+    name = house.start("bed-1", minutes_ago=20)
+    began = house.desk.now() - timedelta(minutes=20)
+    for second in range(0, 1195, 2):
+        at = began + timedelta(seconds=second)
+        if second % 300 == 0:
+            pressure = 120.0 + second / 30
+            house.tell("bed-1", at, nibp_systolic=pressure, nibp_diastolic=78.0, nibp_mean=92.0)
+        if second == 300:
+            house.desk.submit("bed-1", RecordDose(56, "in", "Nora", at), at).result(5)
+        if not 600 <= second < 720:
+            house.tell("bed-1", at, spo2=97.0, pulse_rate=70.0)
+    house.desk.ticking = True
+    return name
+
+
+@pytest.fixture
+def told(open_house: Callable[..., SmallHouse]) -> SmallHouse:
+    """Give a house with a past on bed-1."""
+    house = open_house(history=True, beds=2)
+    history(house)
+    return house
+
+
+def test_the_chart_shows_gaps_bars_and_marks_and_zooms(told: SmallHouse, open_page: Open) -> None:
+    """Issue 5.2: gaps as gaps, cuff bars, marks; zoom by drag and by keyboard; hover reads every value."""
+    page = open_page(viewport={"width": 1400, "height": 900})
+    page.goto(told.url + told.users.sign_in_link("Nora"))
+    page.goto(told.url + "/sessions/s-bed-1-P-001")
+    page.wait_for_function("window.sessionChart?.plots?.length === 2")
+    seen = page.evaluate(
+        "({ bars: sessionChart.bars.length, gaps: sessionChart.spo2.data[1].filter((v) => v === null).length,"
+        " pulse: sessionChart.rate.data[2].filter((v) => v === null).length,"
+        " marks: sessionChart.marks.map((one) => one.what) })"
+    )
+    assert seen["bars"] == 4
+    assert seen["gaps"] >= 1
+    assert seen["pulse"] >= 1
+    assert "DoseRecorded" in seen["marks"]
+    box = page.locator("#chart-rate .u-over").bounding_box()
+    assert box is not None
+    page.mouse.move(box["x"] + box["width"] * 0.3, box["y"] + 60)
+    assert re.search(r"PR 70 +SpO₂ 97 +BP \d+/78 at", page.inner_text("#readout"))
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] * 0.6, box["y"] + 80, steps=5)
+    page.mouse.up()
+    from_at, to_at = page.evaluate("sessionChart.window")
+    assert 250 < to_at - from_at < 500
+    page.focus("#chart-rate")
+    page.keyboard.press("-")
+    assert page.evaluate("sessionChart.span()[1] - sessionChart.span()[0]") > to_at - from_at
+    page.keyboard.press("0")
+    assert page.evaluate("sessionChart.window") is None
+
+
+def test_the_chart_grows_live_and_the_table_tells_the_same(told: SmallHouse, open_page: Open) -> None:
+    """Issue 5.2: live at 1 Hz; a table of values beside the chart for those who read or listen."""
+    page = open_page()
+    page.goto(told.url + told.users.sign_in_link("Nora"))
+    page.goto(told.url + "/sessions/s-bed-1-P-001")
+    page.wait_for_function("window.sessionChart?.plots?.length === 2")
+    before = page.evaluate("sessionChart.lines.spo2.at.length")
+    live(told, spo2=95.0, pulse_rate=77.0)
+    page.wait_for_function(f"sessionChart.lines.spo2.at.length > {before}")
+    assert page.inner_text("#values tbody tr:last-child td:last-child").startswith("130/78")
+    page.click("#tab-log")
+    page.wait_for_selector("#log tbody tr")
+    assert "Dose" in page.inner_text("#log tbody")
+
+
+def test_other_limits_are_tried_without_changing_anything(told: SmallHouse, open_page: Open) -> None:
+    """Issue 5.2: what-if with alarms lost and gained."""
+    page = open_page()
+    page.goto(told.url + told.users.sign_in_link("Carla"))
+    page.goto(told.url + "/sessions/s-bed-1-P-001")
+    page.click("#tab-whatif")
+    page.fill("[aria-label=systolic-high]", "130")
+    page.click("text=What would have been?")
+    page.get_by_role("heading", name=re.compile("Gained: 1")).wait_for()
+
+
+def test_a_clinician_changes_a_limit_in_two_steps(house: SmallHouse, enter: Open) -> None:
+    """AL-09, AL-12, S-14: proposed, shown in words, confirmed; the worst case stands beside it."""
+    house.start("bed-1")
+    page = enter("Carla", "/beds/bed-1/limits")
+    row = page.locator("#limits tbody tr", has_text="pulse-rate-high").filter(has_not_text="urgent")
+    assert "20 s" in row.inner_text()
+    row.get_by_role("button").click()
+    page.fill("dialog [name=value]", "120")
+    page.fill("dialog [name=reason]", "athlete")
+    page.click("dialog button[type=submit]")
+    page.get_by_text("becomes 120 /min").wait_for()
+    page.click("dialog button[type=submit]")
+    page.wait_for_function("document.querySelector('#limits').textContent.includes('athlete')")
+
+
+def test_an_operator_runs_a_drill(open_house: Callable[..., SmallHouse], open_page: Open) -> None:
+    """Issue 5.5: choose a drill, see its script, run it on a free bed, change it live, stop, see the score."""
+    runs = Runs()
+    script = {"name": "peak", "title": "Hypertensive peak", "script": ["0 min: dose", "40 min: systolic 185"]}
+    house = open_house(beds=2, drills=lambda: [script], drill_runs=runs)
+    house.start("bed-1")
+    page = open_page()
+    page.goto(house.url + house.users.sign_in_link("Otto"))
+    page.goto(house.url + "/drills")
+    page.click("summary")
+    assert "systolic 185" in page.inner_text("#drills ol")
+    page.click("#drills button")
+    assert page.locator("dialog [name=bed] option").all_inner_texts() == ["Room 2"]
+    page.click("dialog button[type=submit]")
+    page.click("text=Change something now")
+    page.fill("dialog [name=value]", "84")
+    page.click("dialog button[type=submit]")
+    page.click("text=Stop")
+    page.get_by_text("detected").wait_for()
+    assert runs.told == [("run", "peak", ["bed-2"], "Otto"), ("inject", "spo2", 84.0), ("stop", "r1", "Otto")]
+
+
+class Runs:
+    """Drills that are only written down: running them is the simulators' business."""
+
+    def __init__(self) -> None:
+        """Begin with none."""
+        self.told: list[Any] = []
+        self.state = ""
+
+    def run(self, name: str, bed_ids: Any, by: str) -> str:
+        """Start."""
+        self.told.append(("run", name, list(bed_ids), by))
+        self.state = "running"
+        return "r1"
+
+    def runs(self) -> list[dict[str, Any]]:
+        """Return the one."""
+        score = {"detected": "1 of 1"} if self.state == "stopped" else None
+        one = {
+            "id": "r1",
+            "name": "peak",
+            "beds": ["bed-2"],
+            "state": self.state,
+            "by": "Otto",
+            "score": score,
+        }
+        return [one] if self.state else []
+
+    def inject(self, run_id: str, what: str, value: Any, by: str) -> None:
+        """Change."""
+        self.told.append(("inject", what, value))
+
+    def stop(self, run_id: str, by: str) -> None:
+        """Stop."""
+        self.told.append(("stop", run_id, by))
+        self.state = "stopped"
+
+
+# --- everyone can use it ----------------------------------------------------------------------------------------
+
+PAGES = {
+    "/sign-in": "",
+    "/": "Nora",
+    "/alarms": "Nora",
+    "/devices": "Nora",
+    "/sessions": "Nora",
+    "/sessions/s-bed-1-P-001": "Nora",
+    "/beds/bed-3/start": "Nora",
+    "/beds/bed-1/limits": "Carla",
+    "/rooms/bed-1": "Nora",
+    "/drills": "Otto",
+    "/me": "Nora",
+    "/admin/users": "Ada",
+    "/admin/audit": "Ada",
+    "/admin/health": "Ada",
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("theme", ["dark", "light"])
+def test_no_page_keeps_anyone_out(house: SmallHouse, open_page: Open, theme: str) -> None:
+    """Issue 5.7, WCAG 2.2 AA: axe finds nothing serious or critical on any page, with alarms of every kind."""
+    house.start("bed-1")
+    house.start("bed-2", mode="drill")
+    live(house, "bed-2")
+    house.desaturate("bed-1")
+    house.desk.submit("bed-3", ReportCondition("m", "medium", "a medium one")).result(5)
+    house.desk.submit("bed-4", ReportCondition("l", "low", "a low one")).result(5)
+    found: list[str] = []
+    pages: dict[str, Page] = {}
+    for path, name in PAGES.items():
+        if name not in pages:
+            pages[name] = open_page(color_scheme=theme)
+            if name:
+                pages[name].goto(house.url + house.users.sign_in_link(name))
+        page = pages[name]
+        page.goto(house.url + path)
+        page.wait_for_load_state("networkidle") if path == "/sign-in" else page.wait_for_timeout(700)
+        for one in Axe().run(page).response["violations"]:
+            if one["impact"] in ("serious", "critical"):
+                places = [node["html"][:110] for node in one["nodes"][:3]]
+                found.append(f"{theme} {path}: {one['id']} ({one['impact']}): {places}")
+    assert not found, "\n".join(found)

@@ -1,0 +1,166 @@
+"""The sound, as Chromium renders it; and that a page is heard only if it proves it."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy
+import pytest
+
+from tests.web.small_house import SmallHouse
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+RATE = 16_000
+RENDER = """async ([priority, seconds, rate]) => {
+  const { rendered } = await import("/static/sound.js");
+  const buffer = await rendered(priority, seconds, rate);
+  return Array.from(buffer.getChannelData(0));
+}"""
+
+
+@pytest.fixture
+def open_wall(house: SmallHouse, open_page: Callable[..., Page]) -> Callable[..., Page]:
+    """Give a function that opens the wall for someone."""
+
+    def begin(name: str = "Nora", path: str = "/", **options: Any) -> Page:
+        page = open_page(**options)
+        page.goto(house.url + house.users.sign_in_link(name))
+        if path != "/":
+            page.goto(house.url + path)
+        return page
+
+    return begin
+
+
+def pulses(samples: numpy.ndarray) -> list[tuple[float, float]]:
+    """Return begin and end, in seconds, of each pulse: where the level stays above a fiftieth of the peak."""
+    window = RATE // 200
+    level = numpy.array([abs(samples[n : n + window]).max() for n in range(0, len(samples) - window, window)])
+    loud = level > level.max() / 50
+    edges = numpy.flatnonzero(numpy.diff(numpy.concatenate([[0], loud.astype(int), [0]])))
+    return [(begin * window / RATE, end * window / RATE) for begin, end in edges.reshape(-1, 2)]
+
+
+@pytest.mark.parametrize(
+    ("priority", "count", "length", "spacing"),
+    [
+        ("high", 10, (0.075, 0.2), (0.05, 0.125)),
+        ("medium", 3, (0.125, 0.25), (0.125, 0.25)),
+        ("low", 1, (0.125, 0.25), None),
+    ],
+)
+def test_a_burst_is_as_the_table_says(
+    open_wall: Callable[..., Page],
+    priority: str,
+    count: int,
+    length: tuple[float, float],
+    spacing: tuple[float, float] | None,
+) -> None:
+    """AL-04: pulses 10/3/1, their length and spacing, at least four harmonics within 15 dB (ALARMS §1.2)."""
+    samples = numpy.array(open_wall().evaluate(RENDER, [priority, 5, RATE]))
+    found = pulses(samples)
+    assert len(found) == count
+    for begin, end in found:
+        assert length[0] - 0.01 <= end - begin <= length[1] + 0.01
+    gaps = [after[0] - before[1] for before, after in itertools.pairwise(found)]
+    if spacing:
+        short = [gap for place, gap in enumerate(gaps) if place % 5 not in (2, 4)]
+        assert all(spacing[0] - 0.01 <= gap <= spacing[1] + 0.01 for gap in short or gaps)
+    if priority == "high":
+        assert 0.35 <= gaps[4] <= 1.3, "5 + pause + 5"
+    _assert_harmonics(samples[int(found[0][0] * RATE) : int(found[0][1] * RATE)])
+
+
+def _assert_harmonics(pulse: numpy.ndarray) -> None:
+    spectrum = abs(numpy.fft.rfft(pulse * numpy.hanning(len(pulse)), RATE))
+    fundamental = int(150 + spectrum[150:1000].argmax())
+    assert 150 <= fundamental <= 1000
+    base = _near(spectrum, fundamental)
+    strong = [
+        n
+        for n in range(2, 4000 // fundamental + 1)
+        if abs(20 * numpy.log10(max(_near(spectrum, n * fundamental), 1e-9) / base)) <= 15
+    ]
+    assert len(strong) >= 4, strong
+
+
+def _near(spectrum: numpy.ndarray, hertz: int) -> float:
+    return float(spectrum[max(0, hertz - 12) : hertz + 13].max())
+
+
+def test_bursts_repeat_in_time(open_wall: Callable[..., Page]) -> None:
+    """ALARMS §1.2: bursts every 2.5-15 s (high), 2.5-30 s (medium), more than 15 s (low)."""
+    every = open_wall().evaluate("async () => (await import('/static/sound.js')).EVERY_S")
+    assert 2.5 <= every["high"] <= 15
+    assert 2.5 <= every["medium"] <= 30
+    assert every["low"] > 15
+
+
+def test_a_page_without_sound_says_so_in_red_and_does_not_count(
+    house: SmallHouse, open_wall: Callable[..., Page]
+) -> None:
+    """AL-35: no gesture, no proof: red strip, and the lease says not sounding."""
+    page = open_wall()
+    strip = page.locator(".strip.soundless")
+    strip.wait_for()
+    assert "NO SOUND" in strip.inner_text()
+    page.wait_for_function("performance.now() > 1500")
+    assert [lease[0] for lease in house.desk.leases.values()] == [False]
+
+
+def test_sound_is_proved_by_the_audio_clock_and_a_measured_tone(
+    house: SmallHouse, open_wall: Callable[..., Page]
+) -> None:
+    """AL-35: after the gesture the test tone is measured, the lease counts, an alarm is heard, off is off."""
+    house.start("bed-1")
+    page = open_wall()
+    page.click("#sound")
+    page.wait_for_selector("#sound[aria-pressed=true]")
+    assert page.evaluate("afterwatchSound.context.state") == "running"
+    page.wait_for_function("document.querySelector('.strip.soundless') === null")
+    _until(page, lambda: any(lease[0] for lease in house.desk.leases.values()))
+    house.desaturate("bed-1")
+    page.wait_for_function("afterwatchSound.priority === 'high' && afterwatchSound.heard >= 1")
+    page.click("#sound")
+    page.wait_for_selector("#sound[aria-pressed=false]")
+    _until(page, lambda: not any(lease[0] for lease in house.desk.leases.values()))
+
+
+def test_a_silent_server_is_heard_without_any_timer(
+    house: SmallHouse, open_wall: Callable[..., Page]
+) -> None:
+    """AL-37: the tone of a lost connection is scheduled on the audio clock beforehand, and put off by frames."""
+    page = open_wall()
+    page.click("#sound")
+    page.wait_for_selector("#sound[aria-pressed=true]")
+    page.wait_for_function("afterwatchSound.deadMan !== null")
+    quiet = page.evaluate("afterwatchSound.loudest(1200)")
+    assert quiet < 0.02
+    # The page is cut off: from here on no frame arrives, and nothing of ours runs but the audio clock.
+    page.evaluate("afterwatchSound.frame = () => {}")
+    page.wait_for_timeout(6200)
+    assert page.evaluate("afterwatchSound.loudest(1500)") > 0.1
+
+
+def test_the_room_view_never_sounds_and_says_so(house: SmallHouse, open_wall: Callable[..., Page]) -> None:
+    """Issue 5.1: a therapy room is quiet; the page makes no audio context and its lease counts for nothing."""
+    house.start("bed-1")
+    page = open_wall(path="/rooms/bed-1")
+    page.get_by_text("never makes a sound").wait_for()
+    house.desaturate("bed-1")
+    page.wait_for_function("document.querySelector('.numeric.spo2 .value').textContent === '80'")
+    assert page.locator("[data-priority]").count() == 0
+    assert page.evaluate("typeof afterwatchSound") == "undefined"
+    assert not any(lease[0] for lease in house.desk.leases.values())
+
+
+def _until(page: Page, done: Callable[[], bool]) -> None:
+    for _ in range(100):
+        if done():
+            return
+        page.wait_for_timeout(100)
+    raise AssertionError("it did not come to be within ten seconds")
