@@ -105,9 +105,13 @@ class Cuff:
         self._inflated = (truth.at_s, round(truth.at_s + length, 3))
         return self._inflated[1]
 
+    def abort(self) -> None:
+        """Let the air out: no measurement runs any more."""
+        self._inflated = (self._inflated[0], self._inflated[0])
+
     def finish(self, truth: Truth, troubles: frozenset[str]) -> CuffResult:
         """End the measurement that runs."""
-        self._inflated = (self._inflated[0], self._inflated[0])
+        self.abort()
         fault = self._why_failed(truth, troubles)
         if fault:
             if self._retries < RETRIES:

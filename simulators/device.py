@@ -130,6 +130,7 @@ class Device:
 
     def power_on(self, now_s: float) -> None:
         """Begin reporting at the first due time after ``now_s``."""
+        self._restarted.update(at for at in self._restarts() if at < now_s)
         self._next_report_s = self._after(now_s) if self.sensors else float("inf")
         self._cuff_start_s = self.cuff.next_start_s(now_s) if self.cuff else float("inf")
         self._plan()
@@ -140,7 +141,11 @@ class Device:
 
     def _plan(self) -> None:
         busy = self.cuff.busy_until_s if self.cuff else None
-        self.due_s = min(self._next_report_s, self._cuff_start_s if busy is None else busy)
+        restart = min((at for at in self._restarts() if at not in self._restarted), default=float("inf"))
+        self.due_s = min(self._next_report_s, self._cuff_start_s if busy is None else busy, restart)
+
+    def _restarts(self) -> list[float]:
+        return [trouble.at_s for trouble in self.troubles if trouble.kind == "restart"]
 
     def active(self, now_s: float) -> frozenset[str]:
         """Return the names of the troubles at ``now_s``."""
@@ -231,11 +236,13 @@ class Device:
         return [Message(at_s, topic, presence(state, at), True, self.device_id)]
 
     def _restart_if_due(self, now_s: float) -> None:
-        for trouble in self.troubles:
-            if trouble.kind == "restart" and trouble.at_s <= now_s and trouble.at_s not in self._restarted:
-                self._restarted.add(trouble.at_s)
+        for at_s in self._restarts():
+            if at_s <= now_s and at_s not in self._restarted:
+                self._restarted.add(at_s)
                 self.boots += 1
                 self.sequence = 0
                 self._kept.clear()
                 if self.cuff is not None:
                     self.cuff.auto = False
+                    self.cuff.abort()
+                    self._cuff_start_s = self.cuff.next_start_s(now_s)

@@ -22,7 +22,7 @@ from simulators.stage import SECOND_0, lines, set_stage
 
 DONE, NOT_AS_IT_SHOULD, WRONG_USE, BAD_FILE = range(4)
 Commands = Any  # argparse's own name for it is private
-RUNS = Path("drill-runs")
+RUNS = Path("run/drills")
 
 
 def add(
@@ -50,6 +50,9 @@ def add(
     show.add_argument("name", help="name of a drill, or a .toml file")
     show.add_argument(
         "--plan", action="store_true", help="print its beds and devices as `drill ward --plan` does"
+    )
+    show.add_argument(
+        "--devices", action="store_true", help="print its beds and devices as beds.toml needs them"
     )
     show.add_argument("--lines", action="store_true", help="print what a fast run gives to the monitor")
     show.set_defaults(run=_show)
@@ -112,12 +115,26 @@ def _show(chosen: argparse.Namespace) -> int:
     if chosen.plan:
         stage = set_stage(drill, SECOND_0, "clinic", live_min=drill.starts_at_min)
         print(json.dumps(stage.plan, indent=2, ensure_ascii=False))
+    elif chosen.devices:
+        print(_beds_toml(drill))
     elif chosen.lines:
         for line in lines(set_stage(drill, SECOND_0, "clinic")):
             print(line)
     else:
         print(_told(drill))
     return DONE
+
+
+def _beds_toml(drill: Drill) -> str:
+    """Return what ``beds.toml`` needs, so that a monitor can watch this drill live."""
+    rows = []
+    for bed in set_stage(drill, SECOND_0, "clinic").plan:
+        rows += ["[[beds]]", f'id = "{bed["bed_id"]}"', ""]
+        for device in bed["devices"]:
+            rows += ["[[devices]]", f'id = "{device["device_id"]}"', f'bed = "{bed["bed_id"]}"']
+            rows.append(f"metrics = {json.dumps(device['metrics'])}")
+            rows += [f"expected_interval_s = {device['expected_interval_s']:g}", ""]
+    return "\n".join(rows)
 
 
 def _told(drill: Drill) -> str:

@@ -137,6 +137,12 @@ class Live:
             + ", ".join(device["device_id"] for device in bed["devices"])
             for lying, bed in zip(self.stage.drill.beds, self.stage.plan, strict=True)
         ]
+        rows += [
+            f"  {bed['bed_id']}: record {dose['amount_mg']:g} mg {dose['route']}, "
+            f"given {dose['minutes_since']:g} min ago"
+            for bed in self.stage.plan
+            for dose in bed["doses"]
+        ]
         return "Start on the wall, as a drill:\n" + "\n".join(rows) + f"\nWaiting for {', '.join(beds)} …"
 
     def _hear(self, topic: str, payload: bytes, retained: bool) -> None:

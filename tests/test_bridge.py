@@ -298,6 +298,27 @@ def test_a_tcp_monitor_is_called_again_when_it_hangs_up(carried: Carried, ear: E
     wait_until(lambda: ear.heard == [HL7, HL7])
 
 
+def test_presence_follows_the_line_and_the_last_will(broker: Mosquitto, tmp_path: Path) -> None:
+    """P-17, P-19: retained online while the line is open; the broker says offline when the bridge is gone."""
+    topic = "afterwatch/v1/clinic/devices/ivy/status"
+    ear = Ear(broker.port, topic)
+    spool = bridge.Spool(tmp_path / "p.db")
+    courier = bridge.Courier(Broker(host=LOOPBACK, port=broker.port), TOPIC, spool, topic)
+    courier.start()
+    try:
+        wait_until(lambda: ear.heard)
+        courier.say(True)
+        wait_until(lambda: ear.heard[-1] == b'{"state":"online"}')
+        courier._client.socket().shutdown(socket.SHUT_RDWR)  # type: ignore[union-attr]
+        wait_until(lambda: ear.heard[-2:] == [b'{"state":"offline"}', b'{"state":"online"}'])
+        (report,) = decode("native", ear.heard[-1], Context("ivy", NOON)).reports
+        assert report.online is True
+    finally:
+        courier.stop()
+        spool.close()
+        ear.close()
+
+
 # --- the command --------------------------------------------------------------------------------------------
 
 

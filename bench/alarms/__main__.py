@@ -102,13 +102,13 @@ def score_load(chosen: Filter, courses: Iterable[Course], tally: Tally) -> None:
 def upper_bound(missed: int, events: int) -> float:
     """Return the 95 % upper bound of a rate (Wilson; rule of three for none)."""
     if not missed:
-        return 3 / events
+        return min(1.0, 3 / events)
     rate, z = missed / events, 1.645
     centre = rate + z * z / (2 * events)
     return (centre + z * sqrt(rate * (1 - rate) / events + z * z / (4 * events**2))) / (1 + z * z / events)
 
 
-def run(events: int, sessions: int, seed: int) -> dict[str, Tally]:
+def run(events: int, sessions: int, seed: int, white: float = 0.0) -> dict[str, Tally]:
     """Score every profile on the same courses."""
     found = {name: Tally() for name in profiles()}
     for kind in KINDS:
@@ -117,7 +117,7 @@ def run(events: int, sessions: int, seed: int) -> dict[str, Tally]:
             for name, chosen in profiles_once().items():
                 score_events(chosen, [course], found[name])
     for number in range(sessions):
-        course = session(seed + number)
+        course = session(seed + number, white=white)
         for name, chosen in profiles_once().items():
             score_load(chosen, [course], found[name])
     return found
@@ -163,9 +163,12 @@ def main() -> int:
     parser.add_argument("--events", type=int, default=10_000, help="true events of each class")
     parser.add_argument("--sessions", type=int, default=300, help="sessions of 3 h for the load")
     parser.add_argument("--seed", type=int, default=1, help="first seed")
+    parser.add_argument(
+        "--white", type=float, default=0.0, help="flicker from sample to sample, in percent (SD)"
+    )
     parser.add_argument("--list", action="store_true", help="list every miss of the default profile")
     chosen = parser.parse_args()
-    found = run(chosen.events, chosen.sessions, chosen.seed)
+    found = run(chosen.events, chosen.sessions, chosen.seed, chosen.white)
     print(table(found))
     default = found["time and depth (default)"]
     if chosen.list:

@@ -47,6 +47,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--protocol", choices=PROTOCOLS, default="mllp", help="for --tcp and --serial (%(default)s)"
     )
+    parser.add_argument(
+        "--presence", default="", metavar="TOPIC", help="topic for online and offline (retained)"
+    )
     parser.add_argument("--baud", type=int, default=9600, help="for --serial (%(default)s)")
     parser.add_argument("--spool", type=Path, help="file for what waits (bridge-TOPIC.db in the store)")
     parser.add_argument("--for", dest="seconds", type=float, help="end after so many seconds")
@@ -74,7 +77,7 @@ def run(broker: Broker, store: Path, chosen: argparse.Namespace) -> int:
     """
     name = re.sub(r"[^A-Za-z0-9]+", "-", chosen.topic).strip("-")
     spool = Spool(chosen.spool or store / f"bridge-{name}.db")
-    courier = Courier(broker, chosen.topic, spool)
+    courier = Courier(broker, chosen.topic, spool, chosen.presence)
     courier.start()
     try:
         with _source(chosen, courier) as ended:
@@ -97,6 +100,7 @@ def _source(chosen: argparse.Namespace, courier: Courier) -> Iterator[threading.
     """Run the listener or the line in a thread of its own."""
     if chosen.mllp:
         with MllpListener(split_address(chosen.mllp), courier.deliver) as listener:
+            courier.say(True)
             yield from _beside(listener.serve_forever, listener.shutdown)
         return
     open_port = (

@@ -28,9 +28,10 @@ WAKE_S = 0.5
 class Courier:
     """Carries the spool to the broker at QoS 1, in order, for as long as it takes."""
 
-    def __init__(self, broker: Broker, topic: str, spool: Spool) -> None:
-        """Prepare; ``start`` begins."""
+    def __init__(self, broker: Broker, topic: str, spool: Spool, presence_topic: str = "") -> None:
+        """Prepare; ``start`` begins. On ``presence_topic`` the broker speaks our last will (P-17)."""
         self._broker, self._topic, self._spool = broker, topic, spool
+        self._presence_topic, self._online = presence_topic, False
         self._lock = threading.Condition()
         self._flying: dict[int, int] = {}  # mid -> number in the spool
         self._carried = 0  # the newest number that was handed to the client
@@ -48,8 +49,15 @@ class Courier:
         self._client.loop_start()
         self._thread.start()
 
+    def say(self, online: bool) -> None:
+        """Say whether the device behind the bridge can be heard; said again on every connect (P-19)."""
+        self._online = online
+        if self._presence_topic and self._client.is_connected():
+            self._client.publish(self._presence_topic, _presence(online), qos=1, retain=True)
+
     def stop(self) -> None:
         """Stop; what the broker has not confirmed stays in the spool."""
+        self.say(False)
         with self._lock:
             self._stopping = True
             self._lock.notify_all()
@@ -99,6 +107,8 @@ class Courier:
             client.username_pw_set(broker.username, broker.password())
         if broker.tls_ca:
             client.tls_set_context(ssl.create_default_context(cafile=broker.tls_ca))
+        if self._presence_topic:
+            client.will_set(self._presence_topic, _presence(False), qos=1, retain=True)
         client.reconnect_delay_set(1, 5)
         client.max_inflight_messages_set(IN_FLIGHT)
         client.on_connect = self._on_connect
@@ -108,6 +118,8 @@ class Courier:
     def _on_connect(self, _client: paho.Client, _userdata: Any, _flags: Any, reason: Any, _more: Any) -> None:
         if reason.is_failure:
             log.error("the broker refuses the bridge: %s (check broker.username and its access list)", reason)
+        elif self._presence_topic:
+            self._client.publish(self._presence_topic, _presence(self._online), qos=1, retain=True)
         with self._lock:
             self._lock.notify_all()
 
@@ -150,3 +162,7 @@ class Courier:
             return True
         behind = self._spool.count > len(self._flying)
         return behind and self._client.is_connected() and len(self._flying) < IN_FLIGHT
+
+
+def _presence(online: bool) -> bytes:
+    return b'{"state":"online"}' if online else b'{"state":"offline"}'

@@ -118,8 +118,10 @@ class Line:
                 with contextlib.closing(self._open_port()) as port:
                     log.info("the line is open")
                     wait_s = RETRY_S[0]
+                    self._courier.say(True)
                     self._listen(port)
             except OSError as fault:
+                self._courier.say(False)
                 log.warning("the line is lost: %s; trying again in %.1f s", fault, wait_s)
                 self._stopping.wait(wait_s)
                 wait_s = min(wait_s * 2, RETRY_S[1])

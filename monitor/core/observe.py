@@ -407,9 +407,7 @@ def _baseline(turn: Turn, session: Session, observation: Observation, at: dateti
 
 def _hold(turn: Turn, name: str, point: Point) -> None:
     """Prompt to hold the dose when a baseline reading is above the protocol's line; a later one clears it."""
-    session = turn.bed.session
-    if session is None:
-        return
+    session = turn.session
     for hold in session.protocol.hold:
         if hold.metric != name:
             continue

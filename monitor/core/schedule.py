@@ -49,9 +49,7 @@ def _overdue_steps(session: Session) -> list[tuple[datetime, Priority]]:
 
 def judge_cadence(turn: Turn) -> None:
     """Raise or worsen an overdue cuff reading; end it when the phase asks for none."""
-    session = turn.bed.session
-    if session is None:
-        return
+    session = turn.session
     reached = [priority for at, priority in _overdue_steps(session) if at <= turn.now]
     due = cuff_due_at(session)
     if reached and due is not None:
@@ -103,9 +101,7 @@ def _repeat_missing(turn: Turn) -> None:
 
 def meet_checkpoints(turn: Turn, metric: str, at: datetime) -> None:
     """Match a reading to the checkpoints whose window it falls into (windows, not instants)."""
-    session = turn.bed.session
-    if session is None:
-        return
+    session = turn.session
     for checkpoint in session.protocol.checkpoints:
         span = window(session, checkpoint)
         if metric not in checkpoint.metrics or span is None:
@@ -121,7 +117,7 @@ def meet_checkpoints(turn: Turn, metric: str, at: datetime) -> None:
         key = f"missed:{checkpoint.id}"
         if key in turn.bed.alarms and at > span[0]:
             turn.technical(key, None, f"{checkpoint.label}: read late, {at:%H:%M} UTC")
-        session = turn.bed.session or session
+        session = turn.session
 
 
 def anchors_moved(turn: Turn, before: Session) -> None:

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from monitor.core.filters import Boundary
 from monitor.core.protocol import RANK, Anchor, Checkpoint, Filter, Limit, Phase, Protocol
-from monitor.core.vitals import METRICS, Mode
+from monitor.core.vitals import Mode
 
 KEPT_READINGS = 3  # of each cuff metric: enough for "not rising over the last two" and its baseline window
 
@@ -230,8 +230,3 @@ def cuff_due_at(session: Session) -> datetime | None:
             since = last[-1].at if last else start
             return since + timedelta(minutes=cadence.every_min)
     return None
-
-
-def unit_of(metric: str) -> str:
-    """Return the unit of a metric."""
-    return METRICS[metric].unit

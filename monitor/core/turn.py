@@ -251,8 +251,6 @@ class Turn:
         """Put a changed alarm back in its place."""
         if alarm.key in self.bed.alarms and self.bed.alarms[alarm.key].alarm_id == alarm.alarm_id:
             self.bed.alarms[alarm.key] = alarm
-        elif alarm.signal == "latched":
-            self.bed.latched[alarm.alarm_id] = alarm
         else:
             self.bed.latched.pop(alarm.alarm_id, None)
 
@@ -278,9 +276,10 @@ class Turn:
     ) -> None:
         """Make a technical condition be as it is: ``None`` ends it, a higher priority worsens it (AL-02)."""
         present = self.bed.alarms.get(key)
-        if priority is None:
-            if present is not None:
-                self.end_alarm(present, text)
+        if priority is None and present is not None:
+            self.end_alarm(present, text)
+        elif priority is None:
+            return
         elif present is None:
             onset = onset_at or self.now
             more = {"metric": metric, "pausable": pausable, "external": external}

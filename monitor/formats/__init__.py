@@ -45,15 +45,19 @@ FORMATS: dict[str, Format] = {
 }
 
 
-def decode(name: str, payload: bytes, context: Context) -> Decoded:
+def decode(name: str, payload: bytes, context: Context, limit: int = 0) -> Decoded:
     """Decode one payload by the format called ``name``.
+
+    ``limit`` is the most bytes that are read; 0 is the format's own limit, which bounds the time that one
+    message can take from the loop. A recording read from a file may be longer.
 
     Raises:
         Undecodable: the payload holds no report; the text is the reason for the quarantine.
     """
     row = FORMATS[name]
-    if len(payload) > row.max_payload_bytes:
-        raise Undecodable(f"payload of {len(payload)} bytes; at most {row.max_payload_bytes} are read (S-05)")
+    limit = limit or row.max_payload_bytes
+    if len(payload) > limit:
+        raise Undecodable(f"payload of {len(payload)} bytes; at most {limit} are read (S-05)")
     try:
         return row.decode(payload, context)
     except Undecodable:

@@ -17,6 +17,7 @@ from typing import NamedTuple
 from monitor.formats.contract import Undecodable
 
 _LINE_ENDS = re.compile("[\r\n\x0b\x1c\x1d\x1e\u2028]+")
+_MAX_MESSAGES = 500  # a batch of a ward; bounds the work of one payload
 _JUNK = " \t\x00\ufeff"
 
 # MSH-18, HL7 table 0211, to Python's codec; compared without spaces, in upper case.
@@ -80,6 +81,10 @@ def read_messages(payload: bytes) -> list[Message]:
             messages.append(Message(separators, [fields]))
         elif messages and line:
             messages[-1].segments.append(line.split(messages[-1].separators.field))
+        if len(messages) > _MAX_MESSAGES:
+            raise Undecodable(
+                f"more than {_MAX_MESSAGES} messages in one payload: let the gateway send fewer"
+            )
     if not messages:
         raise Undecodable("not HL7 v2: no MSH segment; check that topic and format belong together")
     return messages

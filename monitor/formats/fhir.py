@@ -23,6 +23,7 @@ from monitor.formats.json_payload import find, parse
 from monitor.formats.reading import doubt, join, judge_pressures, observe, read_pressures, refuse, shown
 
 _MAX_PAYLOAD_BYTES = 128 * 1024  # a Bundle of one session visit; S-05's 16 KiB is for single devices
+_MAX_SAMPLES = 4000  # an hour of one value a second; bounds the work of one payload
 _WITHDRAWN = {
     "entered-in-error": "status entered-in-error: withdrawn",
     "cancelled": "status cancelled: no result",
@@ -356,7 +357,11 @@ def _samples(metric: str, data: dict[str, Any], at: datetime | None) -> Iterator
     period_ms = _plain_number(data.get("period", data.get("interval")), 0.0)
     words = str(data.get("data", "")).split()
     step = max(1, int(_plain_number(data.get("dimensions"), 1.0)))
-    for index, word in enumerate(words[::step]):
+    words = words[::step]
+    if len(words) > _MAX_SAMPLES:
+        why = f"{len(words) - _MAX_SAMPLES} more samples: at most {_MAX_SAMPLES} are read"
+        yield Observation(metric, None, INVALID, why)._replace(measured_at=_later(at, -1))
+    for index, word in enumerate(words[:_MAX_SAMPLES]):
         if word in _OFF_SCALE:
             one = Observation(metric, None, INVALID, f"sample {word}: {_OFF_SCALE[word]}")
         elif re.fullmatch(r"-?\d{1,9}(\.\d{1,9})?", word):

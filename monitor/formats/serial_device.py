@@ -21,7 +21,7 @@ from monitor.formats.json_payload import parse_object
 from monitor.formats.reading import doubt, judge_pressures, observe, shown
 from monitor.formats.serial_frames import CUTTERS, cut_bci, cut_ivy, cut_pc60, ivy_text
 
-_MAX_PAYLOAD_BYTES = 1024 * 1024  # a recording; the bridge publishes one frame a message
+_MAX_PAYLOAD_BYTES = 64 * 1024  # a short recording; the bridge publishes one frame a message
 _REPEATED = "repeated in every frame and without a time of its own: not known to be new"
 
 Read = tuple[tuple[Observation, ...], tuple[str, ...] | None, tuple[str, ...]]

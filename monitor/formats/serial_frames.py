@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 MAX_FRAME = 4096  # the longest documented frame is 700 bytes
+_SHORTEST_IVY = 6  # "HR=1;;" and its end
 MAX_MESSAGE = 128 * 1024  # of HL7, as the decoder reads it
 
 
@@ -33,6 +34,9 @@ def cut_ivy(stream: bytes) -> Cut:
     frames: list[bytes] = []
     start = noise = 0
     while (end := stream.find(b"\xfe", start)) >= 0:
+        if end - start < _SHORTEST_IVY:
+            noise, start = noise + end + 1 - start, end + 1
+            continue
         frame = stream[start : end + 1]
         start = end + 1
         head = max(0, frame.rfind(b"\xffANSAR"))

@@ -60,6 +60,7 @@ class Hub:
     async def run(self) -> None:
         """Build frames until cancelled."""
         self._loop = asyncio.get_running_loop()
+        self._wake, self._fresh, self._pending = asyncio.Event(), asyncio.Condition(), False
         try:
             due = 0.0
             while True:

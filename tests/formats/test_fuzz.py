@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import random
+import time
 from datetime import UTC, timedelta
 
 import pytest
@@ -162,6 +163,30 @@ def test_a_decoder_is_a_pure_function(sample: Sample) -> None:
     )
     assert first == second
     assert first.reports
+
+
+_K = 1024
+HEAVY = [
+    ("hl7v2", b"MSH|^~\\&\r" * 14 * _K),
+    ("hl7v2", b"MSH|^~\\&|||||||ORU^R01\r" + b"PID|\rOBX|1\r" * 10 * _K),
+    ("fhir", b'{"resourceType":"Observation","code":{"coding":[{"system":"http://loinc.org","code":"59408-5"}]},'
+     b'"effectiveInstant":"2026-11-23T12:00:00Z","valueSampledData":{"data":"' + b"97 " * 40 * _K + b'"}}'),
+    ("serial", b"\xfe" * 64 * _K),
+    ("serial", b"\x80\x01\x01\x01\x61" * 13 * _K),
+    ("sparkplug", b"\x12\x00" * 8 * _K),
+    ("keymap", b"[" + b'{"spo2":97},' * 1300 + b"{}]"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "payload"), HEAVY, ids=[f"{row[0]}-{len(row[1])}" for row in HEAVY])
+def test_no_payload_holds_the_loop(name: str, payload: bytes) -> None:
+    """S-05: the worst payload of the largest size costs less processor time than an alarm may wait."""
+    started = time.process_time()
+    try:
+        decode(name, payload, context())
+    except Undecodable as refusal:
+        judge_refusal(payload[:100], str(refusal))
+    assert time.process_time() - started < 0.5
 
 
 JSON_FORMATS = ["native", "fhir", "theengs", "thingsboard", "tasmota", "zigbee2mqtt", "ava4", "keymap"]

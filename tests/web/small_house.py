@@ -344,9 +344,9 @@ class SmallHouse:
         return self.desk.submit(bed, Observe(report), now).result(5).outcomes
 
     def desaturate(self, bed: str, mode: Mode = "real") -> None:
-        """Let SpO2 be 80 for long enough to alarm: ten seconds of samples, told at once."""
-        start = self.desk.now() - timedelta(seconds=15)
-        for second in range(16):
+        """Let SpO2 be 80 for eight seconds, told at once: longer than the floor's delay of six."""
+        start = self.desk.now()
+        for second in range(9):
             self.tell(bed, start + timedelta(seconds=second), mode=mode, spo2=80.0, pulse_rate=88.0)
 
 

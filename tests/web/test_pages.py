@@ -12,6 +12,7 @@ from axe_playwright_python.sync_playwright import Axe
 
 from monitor.core.inputs import RecordDose, ReportCondition
 from tests.conftest import PageGuard
+from tests.web.browser import wait
 from tests.web.small_house import PASSWORD, SmallHouse
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ def enter(house: SmallHouse, open_page: Open) -> Open:
 
     def begin(name: str = "Nora", path: str = "/", **options: Any) -> Page:
         page = open_page(**options)
-        page.set_default_timeout(15_000)
+        page.set_default_timeout(8_000)
         page.goto(house.url + house.users.sign_in_link(name))
         if path != "/":
             page.goto(house.url + path)
@@ -43,20 +44,20 @@ def live(house: SmallHouse, bed: str = "bed-1", **values: float) -> None:
 def boxes(page: Page) -> list[Any]:
     """Return where every part of every tile stands, in whole pixels."""
     found: list[Any] = page.evaluate(
-        "[...document.querySelectorAll('.tile, .tile .numeric, .tile .plan, .tile .alarm-row, .tile .course')]"
+        "[...document.querySelectorAll('.tile, .tile :is(.numeric, .plan, .alarm-row, .course)')]"
         ".map((one) => { const box = one.getBoundingClientRect();"
         " return [Math.round(box.x), Math.round(box.y), Math.round(box.width), Math.round(box.height)]; })"
     )
     return found
 
 
-# --- coming in ------------------------------------------------------------------------------------------------
+# --- coming in --------------------------------------------------------------------------------------------
 
 
 def test_a_nurse_signs_in_with_name_and_password(
     house: SmallHouse, open_page: Open, guard: PageGuard
 ) -> None:
-    """Issue 2: named users; a wrong password says so, the right one leads on to where they wanted to go."""
+    """Issue 2: named users; a wrong password says so, the right one leads on."""
     guard.allow("401")
     page = open_page()
     page.goto(house.url + "/sessions")
@@ -69,7 +70,7 @@ def test_a_nurse_signs_in_with_name_and_password(
     page.wait_for_url("**/sessions")
 
 
-# --- the wall --------------------------------------------------------------------------------------------------
+# --- the wall ---------------------------------------------------------------------------------------------
 
 
 def test_an_alarm_turns_the_tile_by_colour_shape_word_and_flash_and_moves_nothing(
@@ -80,7 +81,7 @@ def test_an_alarm_turns_the_tile_by_colour_shape_word_and_flash_and_moves_nothin
     live(house)
     page = enter()
     tile = page.locator("[data-bed=bed-1]")
-    page.wait_for_function("document.querySelector('[data-bed=bed-1] .spo2 .value').textContent === '97'")
+    wait(page, "document.querySelector('[data-bed=bed-1] .spo2 .value').textContent === '97'")
     before = boxes(page)
     house.desaturate("bed-1")
     page.wait_for_selector("[data-bed=bed-1][data-colour=high][data-flash]")
@@ -131,7 +132,7 @@ def test_reduced_motion_keeps_another_cue(house: SmallHouse, enter: Open) -> Non
 
 
 def test_an_acknowledgement_shows_on_another_page_at_once(house: SmallHouse, enter: Open) -> None:
-    """Issue 2: acknowledge by a signed-in nurse shown on a second page at once, with the name; light stays."""
+    """Issue 2: acknowledge by a nurse shown on a second page at once, with the name; light stays."""
     house.start("bed-1")
     house.desaturate("bed-1")
     nora, carla = enter("Nora"), enter("Carla")
@@ -164,7 +165,7 @@ def test_the_browser_greys_every_number_when_the_server_is_silent(
     house.start("bed-1")
     live(house)
     page = enter()
-    page.wait_for_function("document.querySelector('[data-bed=bed-1] .spo2 .value').textContent === '97'")
+    wait(page, "document.querySelector('[data-bed=bed-1] .spo2 .value').textContent === '97'")
     port = house.server.port
     house.server.stop()
     page.wait_for_selector(".strip.high", timeout=7000)
@@ -174,9 +175,7 @@ def test_the_browser_greys_every_number_when_the_server_is_silent(
     house.server = type(house.server)(house.site, port=port)
     house.server.start()
     live(house)
-    page.wait_for_function(
-        "document.querySelector('[data-bed=bed-1] .spo2 .value').textContent === '97'", timeout=15_000
-    )
+    wait(page, "document.querySelector('[data-bed=bed-1] .spo2 .value').textContent === '97'", 15)
 
 
 def test_an_old_number_leaves_the_tile_with_its_reason(house: SmallHouse, enter: Open) -> None:
@@ -184,8 +183,8 @@ def test_an_old_number_leaves_the_tile_with_its_reason(house: SmallHouse, enter:
     house.start("bed-1")
     house.tell("bed-1", house.desk.now() - timedelta(seconds=7), spo2=97.0, pulse_rate=70.0)
     page = enter()
-    page.wait_for_function("document.querySelector('[data-bed=bed-1] .spo2 .value').textContent === '97'")
-    page.wait_for_function("document.querySelector('[data-bed=bed-1] .spo2 .value').textContent === '--'")
+    wait(page, "document.querySelector('[data-bed=bed-1] .spo2 .value').textContent === '97'")
+    wait(page, "document.querySelector('[data-bed=bed-1] .spo2 .value').textContent === '--'")
     assert "old:" in page.inner_text("[data-bed=bed-1] .spo2 .note")
 
 
@@ -214,9 +213,10 @@ def test_numbers_of_twelve_beds_can_be_read_from_four_metres(
     live(house)
     page = open_page(viewport={"width": 1920, "height": 1080})
     page.goto(house.url + house.users.sign_in_link("Nora"))
-    page.wait_for_function("document.querySelectorAll('.tile').length === 12")
+    wait(page, "document.querySelectorAll('.tile').length === 12")
     sizes = page.evaluate(
-        "[...document.querySelectorAll('[data-bed=bed-1] .value')].map((one) => parseFloat(getComputedStyle(one).fontSize))"
+        "[...document.querySelectorAll('[data-bed=bed-1] .value')]"
+        ".map((one) => parseFloat(getComputedStyle(one).fontSize))"
     )
     assert min(sizes) * 0.73 >= 48
     for box in boxes(page):
@@ -255,7 +255,7 @@ def test_who_was_away_gives_the_pin_and_the_acknowledgement_goes_through(
     assert "known to Carla" in page.inner_text("#alarms .alarm .state")
 
 
-# --- a visit, in as few taps as it can be -----------------------------------------------------------------------
+# --- a visit, in as few taps as it can be -----------------------------------------------------------------
 
 
 def test_a_visit_from_the_free_bed_to_the_end(house: SmallHouse, enter: Open) -> None:
@@ -275,7 +275,7 @@ def test_a_visit_from_the_free_bed_to_the_end(house: SmallHouse, enter: Open) ->
     page.fill("dialog [name=nibp_systolic]", "128")
     page.fill("dialog [name=nibp_diastolic]", "79")
     page.click("dialog button[type=submit]")
-    page.wait_for_function("document.querySelector('#now .pressure .value').textContent === '128/79'")
+    wait(page, "document.querySelector('#now .pressure .value').textContent === '128/79'")
     page.click("[data-act=dosing-end]")
     page.click("dialog button[type=submit]")
     page.wait_for_selector("#steps [data-phase=observation][aria-current=step]")
@@ -303,11 +303,11 @@ def test_a_refusal_is_shown_in_the_dialog_and_nothing_is_lost(
     page.fill("dialog [name=nibp_systolic]", "70")
     page.fill("dialog [name=nibp_diastolic]", "90")
     page.click("dialog button[type=submit]")
-    page.wait_for_function("document.querySelector('dialog .wrong').textContent.includes('impossible')")
+    wait(page, "document.querySelector('dialog .wrong').textContent.includes('impossible')")
     assert page.input_value("dialog [name=nibp_systolic]") == "70"
 
 
-# --- the session page -----------------------------------------------------------------------------------------
+# --- the session page -------------------------------------------------------------------------------------
 
 
 def history(house: SmallHouse) -> str:
@@ -341,7 +341,7 @@ def test_the_chart_shows_gaps_bars_and_marks_and_zooms(told: SmallHouse, open_pa
     page = open_page(viewport={"width": 1400, "height": 900})
     page.goto(told.url + told.users.sign_in_link("Nora"))
     page.goto(told.url + "/sessions/s-bed-1-P-001")
-    page.wait_for_function("window.sessionChart?.plots?.length === 2")
+    wait(page, "window.sessionChart?.plots?.length === 2")
     seen = page.evaluate(
         "({ bars: sessionChart.bars.length, gaps: sessionChart.spo2.data[1].filter((v) => v === null).length,"
         " pulse: sessionChart.rate.data[2].filter((v) => v === null).length,"
@@ -372,10 +372,10 @@ def test_the_chart_grows_live_and_the_table_tells_the_same(told: SmallHouse, ope
     page = open_page()
     page.goto(told.url + told.users.sign_in_link("Nora"))
     page.goto(told.url + "/sessions/s-bed-1-P-001")
-    page.wait_for_function("window.sessionChart?.plots?.length === 2")
+    wait(page, "window.sessionChart?.plots?.length === 2")
     before = page.evaluate("sessionChart.lines.spo2.at.length")
     live(told, spo2=95.0, pulse_rate=77.0)
-    page.wait_for_function(f"sessionChart.lines.spo2.at.length > {before}")
+    wait(page, f"sessionChart.lines.spo2.at.length > {before}")
     assert page.inner_text("#values tbody tr:last-child td:last-child").startswith("130/78")
     page.click("#tab-log")
     page.wait_for_selector("#log tbody tr")
@@ -405,11 +405,11 @@ def test_a_clinician_changes_a_limit_in_two_steps(house: SmallHouse, enter: Open
     page.click("dialog button[type=submit]")
     page.get_by_text("becomes 120 /min").wait_for()
     page.click("dialog button[type=submit]")
-    page.wait_for_function("document.querySelector('#limits').textContent.includes('athlete')")
+    wait(page, "document.querySelector('#limits').textContent.includes('athlete')")
 
 
 def test_an_operator_runs_a_drill(open_house: Callable[..., SmallHouse], open_page: Open) -> None:
-    """Issue 5.5: choose a drill, see its script, run it on a free bed, change it live, stop, see the score."""
+    """Issue 5.5: choose a drill, see its script, run it on a free bed, change it, stop, see the score."""
     runs = Runs()
     script = {"name": "peak", "title": "Hypertensive peak", "script": ["0 min: dose", "40 min: systolic 185"]}
     house = open_house(beds=2, drills=lambda: [script], drill_runs=runs)
@@ -467,7 +467,7 @@ class Runs:
         self.state = "stopped"
 
 
-# --- everyone can use it ----------------------------------------------------------------------------------------
+# --- everyone can use it ----------------------------------------------------------------------------------
 
 PAGES = {
     "/sign-in": "",
@@ -490,7 +490,7 @@ PAGES = {
 @pytest.mark.slow
 @pytest.mark.parametrize("theme", ["dark", "light"])
 def test_no_page_keeps_anyone_out(house: SmallHouse, open_page: Open, theme: str) -> None:
-    """Issue 5.7, WCAG 2.2 AA: axe finds nothing serious or critical on any page, with alarms of every kind."""
+    """Issue 5.7, WCAG 2.2 AA: axe finds nothing serious or critical on any page, with every kind of alarm."""
     house.start("bed-1")
     house.start("bed-2", mode="drill")
     live(house, "bed-2")

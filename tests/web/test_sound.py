@@ -6,9 +6,10 @@ import itertools
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-import numpy
+import numpy as np
 import pytest
 
+from tests.web.browser import until, wait
 from tests.web.small_house import SmallHouse
 
 if TYPE_CHECKING:
@@ -36,12 +37,12 @@ def open_wall(house: SmallHouse, open_page: Callable[..., Page]) -> Callable[...
     return begin
 
 
-def pulses(samples: numpy.ndarray) -> list[tuple[float, float]]:
+def pulses(samples: np.ndarray) -> list[tuple[float, float]]:
     """Return begin and end, in seconds, of each pulse: where the level stays above a fiftieth of the peak."""
     window = RATE // 200
-    level = numpy.array([abs(samples[n : n + window]).max() for n in range(0, len(samples) - window, window)])
+    level = np.array([abs(samples[n : n + window]).max() for n in range(0, len(samples) - window, window)])
     loud = level > level.max() / 50
-    edges = numpy.flatnonzero(numpy.diff(numpy.concatenate([[0], loud.astype(int), [0]])))
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], loud.astype(int), [0]])))
     return [(begin * window / RATE, end * window / RATE) for begin, end in edges.reshape(-1, 2)]
 
 
@@ -61,7 +62,7 @@ def test_a_burst_is_as_the_table_says(
     spacing: tuple[float, float] | None,
 ) -> None:
     """AL-04: pulses 10/3/1, their length and spacing, at least four harmonics within 15 dB (ALARMS §1.2)."""
-    samples = numpy.array(open_wall().evaluate(RENDER, [priority, 5, RATE]))
+    samples = np.array(open_wall().evaluate(RENDER, [priority, 5, RATE]))
     found = pulses(samples)
     assert len(found) == count
     for begin, end in found:
@@ -75,20 +76,20 @@ def test_a_burst_is_as_the_table_says(
     _assert_harmonics(samples[int(found[0][0] * RATE) : int(found[0][1] * RATE)])
 
 
-def _assert_harmonics(pulse: numpy.ndarray) -> None:
-    spectrum = abs(numpy.fft.rfft(pulse * numpy.hanning(len(pulse)), RATE))
+def _assert_harmonics(pulse: np.ndarray) -> None:
+    spectrum = abs(np.fft.rfft(pulse * np.hanning(len(pulse)), RATE))
     fundamental = int(150 + spectrum[150:1000].argmax())
     assert 150 <= fundamental <= 1000
     base = _near(spectrum, fundamental)
     strong = [
         n
         for n in range(2, 4000 // fundamental + 1)
-        if abs(20 * numpy.log10(max(_near(spectrum, n * fundamental), 1e-9) / base)) <= 15
+        if abs(20 * np.log10(max(_near(spectrum, n * fundamental), 1e-9) / base)) <= 15
     ]
     assert len(strong) >= 4, strong
 
 
-def _near(spectrum: numpy.ndarray, hertz: int) -> float:
+def _near(spectrum: np.ndarray, hertz: int) -> float:
     return float(spectrum[max(0, hertz - 12) : hertz + 13].max())
 
 
@@ -108,8 +109,7 @@ def test_a_page_without_sound_says_so_in_red_and_does_not_count(
     strip = page.locator(".strip.soundless")
     strip.wait_for()
     assert "NO SOUND" in strip.inner_text()
-    page.wait_for_function("performance.now() > 1500")
-    assert [lease[0] for lease in house.desk.leases.values()] == [False]
+    until(page, lambda: [lease[0] for lease in house.desk.leases.values()] == [False])
 
 
 def test_sound_is_proved_by_the_audio_clock_and_a_measured_tone(
@@ -121,23 +121,23 @@ def test_sound_is_proved_by_the_audio_clock_and_a_measured_tone(
     page.click("#sound")
     page.wait_for_selector("#sound[aria-pressed=true]")
     assert page.evaluate("afterwatchSound.context.state") == "running"
-    page.wait_for_function("document.querySelector('.strip.soundless') === null")
-    _until(page, lambda: any(lease[0] for lease in house.desk.leases.values()))
+    wait(page, "document.querySelector('.strip.soundless') === null")
+    until(page, lambda: any(lease[0] for lease in house.desk.leases.values()))
     house.desaturate("bed-1")
-    page.wait_for_function("afterwatchSound.priority === 'high' && afterwatchSound.heard >= 1")
+    wait(page, "afterwatchSound.priority === 'high' && afterwatchSound.heard >= 1")
     page.click("#sound")
     page.wait_for_selector("#sound[aria-pressed=false]")
-    _until(page, lambda: not any(lease[0] for lease in house.desk.leases.values()))
+    until(page, lambda: not any(lease[0] for lease in house.desk.leases.values()))
 
 
 def test_a_silent_server_is_heard_without_any_timer(
     house: SmallHouse, open_wall: Callable[..., Page]
 ) -> None:
-    """AL-37: the tone of a lost connection is scheduled on the audio clock beforehand, and put off by frames."""
+    """AL-37: the tone of a lost connection is scheduled on the audio clock and put off by every frame."""
     page = open_wall()
     page.click("#sound")
     page.wait_for_selector("#sound[aria-pressed=true]")
-    page.wait_for_function("afterwatchSound.deadMan !== null")
+    wait(page, "afterwatchSound.deadMan !== null")
     quiet = page.evaluate("afterwatchSound.loudest(1200)")
     assert quiet < 0.02
     # The page is cut off: from here on no frame arrives, and nothing of ours runs but the audio clock.
@@ -147,20 +147,12 @@ def test_a_silent_server_is_heard_without_any_timer(
 
 
 def test_the_room_view_never_sounds_and_says_so(house: SmallHouse, open_wall: Callable[..., Page]) -> None:
-    """Issue 5.1: a therapy room is quiet; the page makes no audio context and its lease counts for nothing."""
+    """Issue 5.1: a therapy room is quiet; no audio context, and its lease counts for nothing."""
     house.start("bed-1")
     page = open_wall(path="/rooms/bed-1")
     page.get_by_text("never makes a sound").wait_for()
     house.desaturate("bed-1")
-    page.wait_for_function("document.querySelector('.numeric.spo2 .value').textContent === '80'")
+    wait(page, "document.querySelector('.numeric.spo2 .value').textContent === '80'")
     assert page.locator("[data-priority]").count() == 0
     assert page.evaluate("typeof afterwatchSound") == "undefined"
     assert not any(lease[0] for lease in house.desk.leases.values())
-
-
-def _until(page: Page, done: Callable[[], bool]) -> None:
-    for _ in range(100):
-        if done():
-            return
-        page.wait_for_timeout(100)
-    raise AssertionError("it did not come to be within ten seconds")
