@@ -10,6 +10,7 @@ import json
 import os
 import re
 import tomllib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
@@ -318,6 +319,31 @@ def _contradictions(drill: Drill) -> list[str]:
             if minutes != sorted(set(minutes)) or not minutes:
                 found.append(f"beds ({lying.bed}).course.{name}: minutes must rise; sort the points")
     return found
+
+
+def on_beds(drill: Drill, beds: Sequence[str]) -> Drill:
+    """Return the drill on other beds, in the order of the file.
+
+    Raises:
+        BadDrill: the number of beds is not the drill's.
+    """
+    own = [lying.bed for lying in drill.beds]
+    if len(set(beds)) != len(own):
+        raise BadDrill(f"{drill.title}: needs {len(own)} different beds; name each with --bed")
+    place = dict(zip(own, beds, strict=True))
+
+    def moved(rows: Sequence[Any]) -> list[Any]:
+        return [row.model_copy(update={"bed": place.get(row.bed, row.bed)}) for row in rows]
+
+    names = ("beds", "network", "expect", "forbid", "staff")
+    return drill.model_copy(update={name: moved(getattr(drill, name)) for name in names})
+
+
+def numbers(drill: Drill) -> list[int]:
+    """Return the number in the device ids of each bed: that of its name (bed-3), or its place."""
+    found = [re.search(r"(\d{1,4})$", lying.bed) for lying in drill.beds]
+    named = [int(each[1]) if each else 0 for each in found]
+    return named if 0 not in named and len(set(named)) == len(named) else list(range(1, len(named) + 1))
 
 
 def folder() -> Path:

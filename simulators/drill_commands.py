@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from simulators.drill import BadDrill, Drill, find, folder, load
+from simulators.drill import BadDrill, Drill, find, folder, load, on_beds
 from simulators.exercise import MONITOR, keep, open_live, run_fast, runs
 from simulators.publisher import Broker
 from simulators.report import as_csv, as_page, as_text
@@ -79,6 +79,9 @@ def add(
         "--wait", type=float, default=300.0, metavar="SECONDS", help="for the drill session (%(default)s)"
     )
     run.add_argument("--backlog", action="store_true", help="live: first send what was measured before")
+    run.add_argument(
+        "--bed", action="append", help="live: the bed to play on (once for each bed of the drill)"
+    )
     run.add_argument("--no-keyboard", action="store_true", help="live: read no injects")
     add_broker(run)
     run.set_defaults(run=lambda chosen: _run(chosen, broker))
@@ -127,7 +130,7 @@ def _show(chosen: argparse.Namespace) -> int:
 
 def _beds_toml(drill: Drill) -> str:
     """Return what ``beds.toml`` needs, so that a monitor can watch this drill live."""
-    rows = []
+    rows: list[str] = []
     for bed in set_stage(drill, SECOND_0, "clinic").plan:
         rows += ["[[beds]]", f'id = "{bed["bed_id"]}"', ""]
         for device in bed["devices"]:
@@ -172,7 +175,7 @@ def _run(chosen: argparse.Namespace, broker: Callable[[argparse.Namespace], Brok
     cards = []
     for name in names:
         path = find(name)
-        drill = load(path)
+        drill = on_beds(load(path), chosen.bed) if chosen.bed else load(path)
         if chosen.fast:
             card, outcomes = run_fast(path.stem, drill, chosen.monitor)
         else:

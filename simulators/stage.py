@@ -15,7 +15,7 @@ from simulators.chance import Chance
 from simulators.course import Episode, Point, Script
 from simulators.cuff import Cuff
 from simulators.device import Device, Message, Trouble
-from simulators.drill import BEGIN_MIN, Drill, Lying, Task
+from simulators.drill import BEGIN_MIN, Drill, Lying, Task, numbers
 from simulators.network import PERFECT, Conditions, Cut, CutKind, Network
 from simulators.patient import Patient, Truth
 from simulators.pharmacology import Dose
@@ -67,13 +67,16 @@ def set_stage(drill: Drill, second_0: datetime, site: str, *, live_min: float | 
             clock from the beginning of the baseline.
     """
     start_s = 0.0 if live_min is None else -live_min * 60.0
-    beds = [_bed(drill, lying, number, second_0, site, start_s) for number, lying in enumerate(drill.beds, 1)]
+    beds = [
+        _bed(drill, lying, number, second_0, site, start_s)
+        for number, lying in zip(numbers(drill), drill.beds, strict=True)
+    ]
     cuts = list(_cuts(drill, start_s))
     conditions = Conditions(cuts=cuts) if cuts else PERFECT
     network = Network(conditions, Chance(drill.seed, "network"), site, second_0 - timedelta(seconds=start_s))
     ward = Ward(beds, network, now_s=0.0 if live_min is not None else BEGIN_MIN * 60.0)
     now_min = BEGIN_MIN if live_min is None else live_min
-    plan = [_plan(lying, number, now_min) for number, lying in enumerate(drill.beds, 1)]
+    plan = [_plan(lying, number, now_min) for number, lying in zip(numbers(drill), drill.beds, strict=True)]
     return Stage(drill, ward, plan, second_0)
 
 
@@ -178,7 +181,9 @@ def _bed(drill: Drill, lying: Lying, number: int, second_0: datetime, site: str,
 
 
 def _cuts(drill: Drill, start_s: float) -> Iterator[Cut]:
-    names = {lying.bed: device_ids(lying, number) for number, lying in enumerate(drill.beds, 1)}
+    names = {
+        lying.bed: device_ids(lying, number) for number, lying in zip(numbers(drill), drill.beds, strict=True)
+    }
     for fault in drill.network:
         kind: CutKind = "partition" if fault.kind == "broker_down" else fault.kind
         device_id = names[fault.bed].get(fault.device, "") if fault.device else ""

@@ -16,9 +16,9 @@ from typing import NamedTuple
 
 LIMIT = 90
 APART_S = 90
-# How an oximeter's number wanders by itself: on two real nights (shared data) at 93 % and above it changed within
-# 1 s in 6 % and within 4 s in 20 % and 38 % of pairs. This gives 9 % and 18 %; ``white`` (a standard deviation)
-# adds a flicker from one sample to the next, as a device without averaging would show.
+# How an oximeter's number wanders by itself: on two real nights (shared data) at 93 % and above it changed
+# within 1 s in 6 % and within 4 s in 20 % and 38 % of pairs. This gives 9 % and 18 %; ``white`` (a standard
+# deviation) adds a flicker from one sample to the next, as of a device without averaging.
 JITTER, CORRELATION = 0.45, 0.97
 
 

@@ -47,8 +47,8 @@ class Device:
 
     ``offset`` is what is taken off its clock (``None``: its clock is believed). ``late_first`` anchors the
     proof of a steady offset: when the first late reading was measured and received. ``silent_until`` is when
-    it last broke a silence of more than a minute. ``skew_since`` is since when its clock stands apart by about
-    ``skew_first``; ``gap_at`` when a number was first missing.
+    it last broke a silence of more than a minute. ``skew_since`` is since when its clock stands apart by
+    about ``skew_first``; ``gap_at`` when a number was first missing.
     """
 
     profile: DeviceProfile
