@@ -1,8 +1,9 @@
 """What decoding costs beside the plain library parse of the same bytes (``python -m bench.formats``).
 
-Each row runs our decoder, which gives screened observations with units, times and reasons, and a library that
-gives a tree of what was written, in alternating rounds of processor time; the figure is the median of the ratios of
-the pairs. Where there is no library (bytes of GATT, serial frames) the peer is the smallest step that has to be done.
+Each row runs our decoder, which gives screened observations with units, times and reasons, and a library
+that gives a tree of what was written, in alternating rounds of processor time; the figure is the median of
+the ratios of the pairs. Where there is no library (bytes of GATT, serial frames) the peer is the smallest
+step that has to be done.
 """
 
 from __future__ import annotations

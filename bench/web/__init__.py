@@ -1,0 +1,1 @@
+"""What the pages cost: `python -m bench.web` measures the wall and the session chart beside their peers."""
