@@ -32,6 +32,9 @@ EXIT_CODES = """exit codes:
   4  the broker, the port or the monitor cannot be reached"""
 
 
+MOST_DECODED_BYTES = 1 << 26  # of a file; a message on the broker has its format's own limit
+
+
 class Unusable(Exception):
     """A file cannot be used; the text says which, why, and what to do."""
 
@@ -119,9 +122,23 @@ def _parser() -> argparse.ArgumentParser:
     sessions.add_argument("--patient", default="", help="patient code")
     sessions.add_argument("--json", action="store_true", help="one JSON line for each session")
 
+    _add_device_commands(commands)
     _add_reading_commands(commands)
     _add_store_commands(commands)
     return parser
+
+
+def _add_device_commands(commands: _Commands) -> None:
+    from monitor import bridge as bridging
+    from monitor import discover
+
+    bridge = _command(commands, "bridge", _bridge, "carry a monitor that speaks no MQTT to the broker")
+    _add_config(bridge)
+    bridging.add_arguments(bridge)
+    devices = _command(commands, "devices", _discover, "listen to the broker and propose beds.toml lines")
+    devices.add_argument("act", choices=["discover"], help="what to do")
+    _add_config(devices)
+    discover.add_arguments(devices)
 
 
 def _add_reading_commands(commands: _Commands) -> None:
@@ -147,7 +164,7 @@ def _add_reading_commands(commands: _Commands) -> None:
 
     decode = _command(commands, "decode", _decode, "show what we make of a payload, as JSON lines")
     decode.add_argument("file", help="file that holds the payload; - is standard input")
-    decode.add_argument("--format", default="native", help="format, as in beds.toml (%(default)s)")
+    decode.add_argument("--format", default="native", help="format, as in beds.toml, or auto (%(default)s)")
     decode.add_argument("--device", default="device-1", help="device id, unless the payload names its own")
     decode.add_argument("--topic", default="", help="topic it came on")
     decode.add_argument("--zone", help="time zone of times without offset (IANA)")
@@ -215,6 +232,19 @@ def _run(chosen: argparse.Namespace) -> int:
     print(f"{LABEL}\nwall: http://{site.server.host}:{site.server.port}/", flush=True)
     site.run_until_told()
     return DONE if site.stop() else NOT_AS_IT_SHOULD
+
+
+def _bridge(chosen: argparse.Namespace) -> int:
+    from monitor import bridge
+
+    configuration = _load(chosen)
+    return bridge.run(configuration.clinic.broker, configuration.store, chosen)
+
+
+def _discover(chosen: argparse.Namespace) -> int:
+    from monitor import discover
+
+    return discover.run(_load(chosen).clinic.broker, chosen)
 
 
 def _check(chosen: argparse.Namespace) -> int:
@@ -332,9 +362,10 @@ def _decode(chosen: argparse.Namespace) -> int:
     from zoneinfo import ZoneInfo
 
     from monitor import formats
+    from monitor.formats.recognise import recognise
     from monitor.formats.show import rows
 
-    if chosen.format not in formats.FORMATS:
+    if chosen.format not in (*formats.FORMATS, "auto"):
         print(f"no format {chosen.format!r}; known are {', '.join(formats.FORMATS)}", file=sys.stderr)
         return WRONG_USE
     payload = sys.stdin.buffer.read() if chosen.file == "-" else Path(chosen.file).read_bytes()
@@ -342,7 +373,13 @@ def _decode(chosen: argparse.Namespace) -> int:
     zone = ZoneInfo(chosen.zone) if chosen.zone else None
     context = formats.Context(chosen.device, received_at, chosen.topic, False, zone, chosen.options)
     try:
-        decoded = formats.decode(chosen.format, payload, context)
+        if chosen.format == "auto":
+            found = recognise(payload, context)
+            if found is None:
+                raise formats.Undecodable("no format finds a value in it; name one with --format")
+            chosen.format = found.format
+            print(f"format: {found.format}", file=sys.stderr)
+        decoded = formats.decode(chosen.format, payload, context, limit=MOST_DECODED_BYTES)
     except formats.Undecodable as fault:
         print(f"quarantined: {fault}", file=sys.stderr)
         return BAD_FILE
@@ -365,7 +402,10 @@ def _export(chosen: argparse.Namespace) -> int:
     except LookupError as fault:
         raise Unusable(str(fault)) from fault
     site = configuration.clinic.site
-    made = export.render(record, site=site.name, zone=site.zone)
+    try:
+        made = export.render(record, site=site.name, zone=site.zone)
+    except ValueError as fault:
+        raise Unusable(f"{chosen.session} as {chosen.format}: {fault}") from fault
     target = chosen.output or Path(f"{chosen.session}{export.suffix}")
     if str(target) == "-":
         sys.stdout.buffer.write(made)

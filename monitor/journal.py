@@ -8,6 +8,7 @@ with the number of the last reading it knows, so that a restart is that state an
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
@@ -23,22 +24,28 @@ from monitor.core.outcomes import Outcome, as_json
 from monitor.core.vitals import Report
 from monitor.schema import (
     FILE,
+    LEVELS_OF,
+    MERGE_LEVEL,
     METRIC_COLUMNS,
     MIGRATIONS,
     REPORT,
     SCHEMA_VERSION,
     VALUES,
+    checksum,
     from_micros,
+    level_of,
     micros,
     report_of,
     row_of,
 )
+from monitor.snapshot import load_protocol
 
+LEVEL_EVERY = 5000  # readings: the intervals of the overview are brought up to date so often
 SEQUENCES_SEARCHED = 5000  # of one device's newest readings, for a message that has no time of its own
 GENESIS = b"\0" * 32
 
 _INSERT_READING = (
-    f"INSERT INTO reading (bed, at, {REPORT}) VALUES ({', '.join('?' * (10 + len(METRIC_COLUMNS)))})"
+    f"INSERT INTO reading (bed, at, {REPORT}, crc) VALUES ({', '.join('?' * (11 + len(METRIC_COLUMNS)))})"
 )
 _INSERT_SESSION = (
     "INSERT OR IGNORE INTO session (session_id, bed_id, patient_code, protocol, protocol_digest, mode, "
@@ -48,6 +55,12 @@ _SESSION_UPDATES = {
     "SessionEnded": "UPDATE session SET ended_at=?, ended_by=? WHERE session_id=?",
     "RecordSigned": "UPDATE session SET signed_at=?, signed_by=? WHERE session_id=?",
 }
+_SESSION_UNLIKE_ITS_START = (
+    "SELECT session_id FROM session LEFT JOIN outcome AS o USING (session_id) "
+    "WHERE o.outcome = 'SessionStarted' AND (session.bed_id, patient_code, protocol, protocol_digest, mode, "
+    "started_by) IS NOT (o.bed_id, o.body ->> '$.detail.patient_code', o.body ->> '$.detail.protocol', "
+    "o.body ->> '$.detail.protocol_digest', o.body ->> '$.detail.mode', o.body ->> '$.by')"
+)
 _COUNT_ALARM = "UPDATE session SET alarms=alarms+1, high=high+? WHERE session_id=?"
 _OPEN = "settled_at IS NULL"
 
@@ -150,7 +163,8 @@ class Journal:
         self._names: dict[str, int] = dict(self._db.execute("SELECT name, id FROM name"))
         self._newest: dict[str, tuple[int, str | None, int | None]] = {}
         last = self._db.execute("SELECT chain FROM outcome ORDER BY id DESC LIMIT 1").fetchone()
-        self._chain: bytes = last[0] if last else GENESIS
+        self._chain: bytes = last[0] if last else self._anchor()
+        self._unlevelled = LEVEL_EVERY  # what a crash left; the next commit but one finds out
 
     def _prepare(self) -> None:
         db = self._db
@@ -161,6 +175,7 @@ class Journal:
             "cache_size=-16000",
         ):
             db.execute(f"PRAGMA {pragma}")
+        db.create_function("checksum", -1, checksum, deterministic=True)
         version = db.execute("PRAGMA user_version").fetchone()[0]
         if version > SCHEMA_VERSION:
             raise JournalError(
@@ -193,12 +208,17 @@ class Journal:
             for batch in batches:
                 new, old = self._write(batch)
                 stored, repeated = stored + new, repeated + old
+            if self._unlevelled > LEVEL_EVERY:
+                self._raise_levels()
             self._db.execute("COMMIT")
-        except (sqlite3.Error, OSError) as fault:
+        except BaseException as fault:
             self._names, self._newest, self._chain = kept
             if self._db.in_transaction:
                 self._db.execute("ROLLBACK")
-            raise JournalError(f"{self.path.name}: {fault}") from fault
+            if isinstance(fault, sqlite3.Error | OSError):
+                raise JournalError(f"{self.path.name}: {fault}") from fault
+            raise
+        self._unlevelled += stored
         return Counts(stored, repeated)
 
     def _write(self, batch: Batch) -> tuple[int, int]:
@@ -211,10 +231,13 @@ class Journal:
         for outcome in batch.outcomes:
             self._append(outcome)
         if batch.snapshots:
-            last = db.execute("SELECT coalesce(max(id), 0) FROM reading").fetchone()[0]
+            last = self._last_reading()
             db.executemany(
-                "INSERT OR REPLACE INTO snapshot VALUES (?, ?, ?, ?)",
-                [(bed_id, micros(at), last, body) for bed_id, (at, body) in batch.snapshots.items()],
+                "INSERT OR REPLACE INTO snapshot VALUES (?, ?, ?, ?, ?)",
+                [
+                    (bed_id, micros(at), last, body, checksum(bed_id, micros(at), last, body))
+                    for bed_id, (at, body) in batch.snapshots.items()
+                ],
             )
         self._write_notifications(batch)
         db.executemany(
@@ -282,7 +305,8 @@ class Journal:
                 boot_id, sequence = report.boot_id, report.sequence
             self._newest[report.device_id] = (max(at, newest_at), boot_id, sequence)
             boot = self._name(report.boot_id) if report.boot_id else None
-            rows.append((self._name(bed_id), at, *row_of(fresh, self._name(report.device_id), boot)))
+            row = (self._name(bed_id), at, *row_of(fresh, self._name(report.device_id), boot))
+            rows.append((*row, checksum(*row)))
         return written + self._flush(rows)
 
     def _flush(self, rows: list[tuple[Any, ...]]) -> int:
@@ -338,6 +362,28 @@ class Journal:
                 return None
         return report._replace(observations=rest)
 
+    def _raise_levels(self) -> None:
+        """Tell the intervals what the readings since the last time say of them."""
+        db = self._db
+        known = db.execute("SELECT value FROM meta WHERE key='levelled'").fetchone()
+        first, last = int(known[0]) if known else 0, self._last_reading()
+        db.executemany(MERGE_LEVEL, db.execute(LEVELS_OF, (first, last)).fetchall())
+        more = "SELECT device, at, bed, extra FROM reading WHERE id > ? AND id <= ? AND extra IS NOT NULL"
+        for row in db.execute(more, (first, last)).fetchall():
+            db.executemany(MERGE_LEVEL, level_of(*row))
+        db.execute("INSERT OR REPLACE INTO meta VALUES ('levelled', ?)", (str(last),))
+        self._unlevelled = 0
+
+    def _last_reading(self) -> int:
+        return int(self._db.execute("SELECT coalesce(max(id), 0) FROM reading").fetchone()[0])
+
+    def _anchor(self) -> bytes:
+        """Return where the chain of outcomes goes on when all of them were removed by policy."""
+        row = self._db.execute(
+            "SELECT anchor FROM removed WHERE what='outcome' ORDER BY id DESC LIMIT 1"
+        ).fetchone()
+        return row[0] if row else GENESIS
+
     # --- reading back -------------------------------------------------------------------------------
 
     def snapshots(self) -> dict[str, Stored]:
@@ -382,11 +428,16 @@ class Journal:
 
 
 class Verified(NamedTuple):
-    """What a check of the file found; no ``faults``: it is sound."""
+    """What a check of the file found; no ``faults``: it is sound.
+
+    ``anchor`` is the end of the chain of outcomes (hex). Kept elsewhere, it shows later that nothing before
+    it was cut off (S-13).
+    """
 
     readings: int
     outcomes: int
     faults: tuple[str, ...]
+    anchor: str = ""
 
 
 def verify(folder: Path) -> Verified:
@@ -407,17 +458,55 @@ def verify_file(path: Path) -> Verified:
         with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as db:
             said = [row[0] for row in db.execute("PRAGMA integrity_check(20)")]
             faults += [f"{path}: {one}" for one in said if one != "ok"]
-            chain, count = GENESIS, 0
-            for number, body, kept in db.execute("SELECT id, body, chain FROM outcome ORDER BY id"):
-                chain = hashlib.sha256(chain + body.encode()).digest()
-                count += 1
-                if chain != kept:
-                    faults.append(f"{path}: outcome {number} was changed, or one before it is missing")
-                    break
-            readings = db.execute("SELECT count(*) FROM reading").fetchone()[0]
-    except sqlite3.DatabaseError as fault:
+            faults += [f"{path}: {one}" for one in _damaged(db)]
+            faults += [f"{path}: {one}" for one in _broken(db)]
+            readings, count = (
+                db.execute(f"SELECT count(*) FROM {table}").fetchone()[0] for table in ("reading", "outcome")
+            )
+            last = db.execute("SELECT chain FROM outcome ORDER BY id DESC LIMIT 1").fetchone()
+    except (sqlite3.DatabaseError, ValueError) as fault:  # ValueError: a text that is no UTF-8 any more
         raise JournalError(f"{path}: {fault}; restore a backup with `afterwatch restore`") from fault
-    return Verified(readings, count, tuple(faults))
+    return Verified(readings, count, tuple(faults), last[0].hex() if last else "")
+
+
+def _damaged(db: sqlite3.Connection) -> Iterator[str]:
+    """Name the rows whose checksum does not fit (R-05)."""
+    db.create_function("checksum", -1, checksum, deterministic=True)
+    if db.execute("PRAGMA user_version").fetchone()[0] < 2:
+        return
+    for number, at in db.execute(
+        f"SELECT id, at FROM reading WHERE crc IS NOT checksum(bed, at, {REPORT}) LIMIT 20"
+    ):
+        yield f"reading {number} of {from_micros(at):%Y-%m-%d %H:%M:%S} UTC is not as it was written"
+    for (bed_id,) in db.execute(
+        "SELECT bed_id FROM snapshot WHERE crc IS NOT checksum(bed_id, at, reading, body)"
+    ):
+        yield f"the state of bed {bed_id} is not as it was written"
+    for (session_id,) in db.execute(_SESSION_UNLIKE_ITS_START):
+        yield f"session {session_id} is not as its start in the log says"
+    for digest, body in db.execute("SELECT digest, body FROM protocol"):
+        if load_protocol(body).digest != digest:
+            yield f"the protocol {digest} is not as it was written"
+
+
+def _broken(db: sqlite3.Connection) -> Iterator[str]:
+    """Name where a chain breaks: of the outcomes, or of the proofs of what was removed (AL-50, S-13)."""
+    start = GENESIS
+    if db.execute("PRAGMA user_version").fetchone()[0] >= 2:
+        chain = GENESIS
+        for number, what, body, anchor, kept in db.execute(
+            "SELECT id, what, body, anchor, chain FROM removed ORDER BY id"
+        ):
+            chain = hashlib.sha256(chain + body.encode() + anchor).digest()
+            if chain != kept:
+                yield f"the proof of removal {number} was changed, or one before it is missing"
+                return
+            start = anchor if what == "outcome" else start
+    for number, body, kept in db.execute("SELECT id, body, chain FROM outcome ORDER BY id"):
+        start = hashlib.sha256(start + body.encode()).digest()
+        if start != kept:
+            yield f"outcome {number} was changed, or one before it is missing"
+            return
 
 
 def backup(folder: Path, target: Path) -> int:
@@ -440,7 +529,7 @@ def backup(folder: Path, target: Path) -> int:
     except sqlite3.Error as fault:
         raise JournalError(f"{folder / FILE}: cannot be copied: {fault}") from fault
     _must_be_sound(part)
-    part.rename(target)
+    _put(part, target)
     return target.stat().st_size
 
 
@@ -464,13 +553,25 @@ def restore(source: Path, folder: Path) -> Path | None:
             except sqlite3.OperationalError as fault:
                 raise JournalError(f"{path}: in use ({fault}); stop the monitor first") from fault
         kept = path.with_name(f"journal-before-restore-{datetime.now(UTC):%Y%m%dT%H%M%S}.db")
-        path.rename(kept)
+        shutil.copyfile(path, kept)
         for end in ("-wal", "-shm"):
             path.with_name(path.name + end).unlink(missing_ok=True)
     part = path.with_suffix(".part")
     shutil.copyfile(source, part)
-    part.rename(path)
+    _put(part, path)
     return kept
+
+
+def _put(part: Path, path: Path) -> None:
+    """Put a whole file in place at once: a power cut leaves the old one or the new one, never none."""
+    for place in (part, part.parent):
+        if place is part.parent:
+            part.replace(path)
+        number = os.open(place, os.O_RDONLY)
+        try:
+            os.fsync(number)
+        finally:
+            os.close(number)
 
 
 def _must_be_sound(path: Path) -> None:

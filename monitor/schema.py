@@ -6,7 +6,8 @@ since 1970 (UTC). Whoever reads the file reads it through this page.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import zlib
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -15,12 +16,16 @@ import orjson
 from monitor.core.vitals import METRICS, VALID, Observation, Report
 
 FILE = "journal.db"
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 METRIC_COLUMNS = tuple(METRICS)
 VALUES = ", ".join(METRIC_COLUMNS)
 REPORT = f"device, received_at, measured_at, gateway_at, boot, sequence, flags, extra, {VALUES}"
+LEVEL_S = 300  # of one interval of the table ``level``: a month of a bed is read in 8640 rows at most
+LOWS_HIGHS = ", ".join(f"{name}_low, {name}_high" for name in METRIC_COLUMNS)
 RETAINED, DRILL, ONLINE, OFFLINE, FAULTLESS = 1, 2, 4, 8, 16
+
+_PLACE = {name: place for place, name in enumerate(METRIC_COLUMNS)}
 
 # Each entry brings the file from one version to the next; entry 0 makes a new one.
 MIGRATIONS: tuple[str, ...] = (
@@ -58,7 +63,57 @@ MIGRATIONS: tuple[str, ...] = (
         id INTEGER PRIMARY KEY, at INTEGER NOT NULL, topic TEXT NOT NULL, payload BLOB NOT NULL,
         reason TEXT NOT NULL);
     """,
+    # 2: a checksum on every reading and every state, lowest and highest of intervals, what was removed.
+    f"""
+    ALTER TABLE reading ADD COLUMN crc INTEGER;
+    UPDATE reading SET crc = checksum(bed, at, {REPORT});
+    ALTER TABLE snapshot ADD COLUMN crc INTEGER;
+    UPDATE snapshot SET crc = checksum(bed_id, at, reading, body);
+    CREATE TABLE level (
+        device INTEGER NOT NULL, slot INTEGER NOT NULL, bed INTEGER NOT NULL,
+        {", ".join(f"{name}_low REAL, {name}_high REAL" for name in METRIC_COLUMNS)},
+        PRIMARY KEY (device, slot, bed)) WITHOUT ROWID;
+    CREATE TABLE removed (
+        id INTEGER PRIMARY KEY, at INTEGER NOT NULL, what TEXT NOT NULL, first INTEGER NOT NULL,
+        last INTEGER NOT NULL, body TEXT NOT NULL, anchor BLOB NOT NULL, chain BLOB NOT NULL);
+    """,
 )
+
+
+def checksum(*columns: Any) -> int:
+    """Return the CRC-32 of a row's columns, as the file returns them; SQL may call it by its name."""
+    plain = [one.hex() if isinstance(one, bytes) else one for one in columns]
+    return zlib.crc32(orjson.dumps(plain))
+
+
+_PLAIN = f"SELECT device, at / {LEVEL_S * 1_000_000} AS slot, bed, " + ", ".join(
+    f"min({name}), max({name})" for name in METRIC_COLUMNS
+)
+# What plain readings of a range of ids say of each interval; what has ``extra`` is read one by one.
+LEVELS_OF = f"{_PLAIN} FROM reading WHERE id > ? AND id <= ? AND extra IS NULL GROUP BY 1, 2, 3"
+# Lowest and highest may be told twice, and in any order: a late reading finds its interval too.
+MERGE_LEVEL = (
+    f"INSERT INTO level (device, slot, bed, {LOWS_HIGHS}) "
+    f"VALUES ({', '.join('?' * (3 + 2 * len(METRIC_COLUMNS)))}) ON CONFLICT DO UPDATE SET "
+    + ", ".join(
+        f"{name}_{end} = {of}(coalesce({name}_{end}, excluded.{name}_{end}), "
+        f"coalesce(excluded.{name}_{end}, {name}_{end}))"
+        for name in METRIC_COLUMNS
+        for end, of in (("low", "min"), ("high", "max"))
+    )
+)
+
+
+def level_of(device: int, at: int, bed: int, extra: str) -> Iterator[tuple[Any, ...]]:
+    """Yield what a reading with ``extra`` says of intervals: each value at the time it was measured."""
+    for one in orjson.loads(extra)["values"]:
+        if one["value"] is None:
+            continue
+        when = micros(datetime.fromisoformat(one["measured_at"])) if one["measured_at"] else at
+        ends: list[float | None] = [None] * (2 * len(METRIC_COLUMNS))
+        place = 2 * _PLACE[one["metric"]]
+        ends[place] = ends[place + 1] = one["value"]
+        yield (device, when // (LEVEL_S * 1_000_000), bed, *ends)
 
 
 def row_of(report: Report, device: int, boot: int | None) -> tuple[Any, ...]:
@@ -69,18 +124,20 @@ def row_of(report: Report, device: int, boot: int | None) -> tuple[Any, ...]:
     if report.faults == ():
         flags |= FAULTLESS
     values: dict[str, float] = {}
-    plain = not report.faults and not report.notes
+    plain, last = not report.faults and not report.notes, -1
     for one in report.observations:
+        place = _PLACE[one.metric]
         if (
             one.value is None
             or one.validity != VALID
             or one.reason
             or one.measured_at
-            or one.metric in values
+            or place <= last  # the columns hold one value of each metric, in their order
         ):
             plain = False
+        last = place
         if one.value is not None:
-            values[one.metric] = one.value
+            values[one.metric] = float(one.value)
     return (
         device,
         micros(report.received_at),

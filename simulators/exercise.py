@@ -221,10 +221,10 @@ class Live:
         self.stage.second_0 = datetime.now(UTC) - timedelta(minutes=drill.starts_at_min)
         length_s = (drill.ends_at_min - drill.starts_at_min) * 60.0
         run_ward(self.stage.ward, self.publisher, for_s=length_s, each_turn=self._goes_on)
-        self.publisher.say_offline(but=self._left_devices())
-        self.publisher.drain(5.0)
         self.publisher.wait(0.5)
-        card = score(self.name, drill, self.outcomes, self.stage.truths)
+        card = score(self.name, drill, list(self.outcomes), self.stage.truths)
+        self.publisher.say_offline(but=self._left_devices())  # what that raises is no part of the drill
+        self.publisher.drain(5.0)
         card.played_at, card.mode = datetime.now(UTC).isoformat(timespec="seconds"), "live"
         return card
 

@@ -75,7 +75,7 @@ body{font:16px/1.45 system-ui,sans-serif;max-width:56rem;margin:2rem auto;paddin
 h1{font-size:1.5rem;margin:0}.notice{border:2px solid #7a4b00;padding:.5rem .75rem;margin:1rem 0}
 table{border-collapse:collapse;width:100%;margin:.5rem 0 1.5rem}
 th,td{text-align:left;vertical-align:top;padding:.35rem .5rem;border-bottom:1px solid #bbb}
-.no{font-weight:700;color:#a40000}
+td:nth-child(2){white-space:nowrap}.no{font-weight:700;color:#a40000}
 @media print{body{margin:0;font-size:11pt}body::before{content:"DRILL";position:fixed;top:40%;left:20%;
 font-size:9rem;color:#0001;transform:rotate(-30deg)}}
 """
@@ -86,7 +86,7 @@ def as_page(card: Scorecard, changes: Sequence[str] = ()) -> str:
     body = [f"<h1>{escape(card.title)}</h1>", f"<p>{escape(card.drill)}, {card.mode}, {card.played_at}</p>"]
     body.append(f'<p class="notice">{escape(NOTICE)}</p>')
     verdict = "as it should be" if card.passed else "not as it should be"
-    body.append(f"<p>The monitor did <strong>{verdict}</strong>.</p>")
+    body.append(f"<p>The monitor was <strong>{verdict}</strong>.</p>")
     for name, heading in PARTS:
         checks = getattr(card, name)
         if checks:

@@ -228,7 +228,7 @@ def _did(task: Task, outcomes: Sequence[Heard]) -> Check:
         if one.outcome in names and one.bed == task.bed and same and one.minute >= since - 1e-6:
             check.minute, check.seconds = one.minute, round((one.minute - since) * 60.0, 1)
             check.met = check.seconds <= task.within_s
-            check.text = f"after {check.seconds:.0f} s" + (f" by {one.by}" if one.by else "")
+            check.text = f"after {check.seconds:.0f} s"
             return check
     check.met, check.text = False, "not done"
     return check

@@ -1,4 +1,4 @@
-"""The wall: 50 beds at 1 Hz, 20 clients: server thread, browser's main thread; a peer that encodes per client.
+"""The wall: 50 beds at 1 Hz, 20 clients: server thread, browser's main thread, beside a plain peer.
 
 The law: the loop is the real core in a thread of its own, whose time is not counted; the web thread's time is
 read from the kernel (`/proc/.../schedstat`), so that the clients' and the loop's work stay out of it.

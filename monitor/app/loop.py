@@ -14,7 +14,6 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future
 from datetime import datetime
-from itertools import pairwise
 from typing import Any, Protocol
 
 import orjson
@@ -22,19 +21,20 @@ import orjson
 from monitor import formats
 from monitor.app import topics
 from monitor.app.inbox import Ask, Inbox
+from monitor.app.reader import Reader
 from monitor.app.recorder import Job, Recorder
 from monitor.app.station import Station
 from monitor.app.ward import STATION, Ward
 from monitor.clock import Clock
-from monitor.config import Configuration, DeviceEntry
+from monitor.config import Configuration
 from monitor.core import inputs as given
 from monitor.core.inputs import Input
 from monitor.core.outcomes import Outcome
 from monitor.core.protocol import Priority
 from monitor.core.turn import Bed
-from monitor.core.vitals import METRICS, Report
+from monitor.core.vitals import Report
 from monitor.journal import Batch, Due, Journal, Refused, Settled
-from monitor.mqtt import Envelope, Link, Routes, Will, presence
+from monitor.mqtt import Envelope, Link, Will, presence
 from monitor.web.desk import Reply
 
 __all__ = ["STATION", "Messenger", "Monitor"]
@@ -46,7 +46,6 @@ HEARTBEAT_S = 10.0
 CONTINUE_S = 30.0
 COMMITTED_S = 1.0
 STALL_S = 2.0  # R-21
-_ORDER = {name: place for place, name in enumerate(METRICS)}
 
 Counter = tuple[str | None, int | None]  # boot id and sequence of a device
 
@@ -98,8 +97,7 @@ class Monitor:
         self.messenger: Messenger | None = None
         self.on_change: Callable[[], None] = lambda: None
         self.received = self.raised = self.quarantined = 0
-        self._devices = {device.id: device for device in configuration.ward.devices}
-        self._routes = Routes({d.topic: d.id for d in configuration.ward.devices if d.topic})
+        self.reader = Reader(configuration)
         self._envelopes: list[Envelope] = []
         self._replies: list[tuple[Future[Reply], tuple[Outcome, ...]]] = []
         self._counters: dict[str, Counter] = {}
@@ -237,24 +235,15 @@ class Monitor:
         self._envelopes.append(envelope)
         ward = self.ward
         ward.now = max(ward.now, envelope.received_at)
-        device_id, entry = self._device_of(envelope.topic)
-        zone, options = (entry.zoneinfo(), entry.options) if entry else (None, {})
-        context = formats.Context(device_id, ward.now, envelope.topic, envelope.retained, zone, options)
+        envelope = envelope._replace(received_at=ward.now)
+        device_id = self.reader.device_of(envelope.topic)
         try:
-            decoded = formats.decode(entry.format if entry else "native", envelope.payload, context)
+            reports = self.reader.read(envelope, device_id)
         except formats.Undecodable as fault:
             self._quarantine(envelope, device_id, str(fault))
             return
-        for report in decoded.reports:
-            self._observe(_in_order(report), envelope)
-
-    def _device_of(self, topic: str) -> tuple[str, DeviceEntry | None]:
-        head = f"{self.root}/devices/"
-        if topic.startswith(head) and topic.count("/") == head.count("/") + 1:
-            name = topic[len(head) : topic.rindex("/")]
-        else:
-            name = self._routes.device_of(topic) or topic
-        return name, self._devices.get(name)
+        for report in reports:
+            self._observe(report, envelope)
 
     def _observe(self, report: Report, envelope: Envelope) -> None:
         if report.sequence is not None:
@@ -267,7 +256,7 @@ class Monitor:
             self.ward.batch.quarantined.append(Refused(self.ward.now, envelope.topic, envelope.payload, why))
             self.ward.condition("monitor-fault", "medium", f"a mistake inside the {why}"[:200])
             return
-        if not bed_id and report.device_id not in self._devices:
+        if not bed_id and report.device_id not in self.reader.devices:
             self.ward.condition(
                 f"unknown-device:{report.device_id}",
                 "low",
@@ -279,7 +268,7 @@ class Monitor:
         ward = self.ward
         ward.batch.quarantined.append(Refused(ward.now, envelope.topic, envelope.payload, reason))
         bed_id = ward.serves.get(device_id)
-        if bed_id:
+        if bed_id and ward.beds[bed_id].session is not None:
             self._guard(lambda: ward.do(bed_id, given.RefuseReport(device_id, reason)))
         else:
             ward.condition(f"quarantine:{device_id}", "low", f"{device_id}: {reason}"[:200])
@@ -403,11 +392,3 @@ class Monitor:
             for alarm_id, _, _ in batch.cancelled:  # first: what is due after it is meant to be said
                 self.messenger.cancel(alarm_id)
             self.messenger.submit(batch.due)
-
-
-def _in_order(report: Report) -> Report:
-    """Return the report with its values in the order of the table, as the journal keeps them."""
-    values = report.observations
-    if len(values) > 1 and any(_ORDER[a.metric] > _ORDER[b.metric] for a, b in pairwise(values)):
-        return report._replace(observations=tuple(sorted(values, key=lambda one: _ORDER[one.metric])))
-    return report

@@ -63,8 +63,9 @@ class Site:
         """Begin to listen and to serve. Raises OSError when the web port cannot be had."""
         self.monitor.start()
         ladder = self.configuration.clinic.notify.ladder()
-        for bed_id in self.monitor.beds():
-            self.monitor.submit(bed_id, given.SetLadder(ladder))
+        for bed_id, bed in self.monitor.beds().items():
+            if bed.ladder != ladder:
+                self.monitor.submit(bed_id, given.SetLadder(ladder))
         self.messenger.submit(self.monitor.left_due)
         self.server.start()
 

@@ -176,6 +176,10 @@ def _device(device: DeviceEntry, key: str, beds: Collection[str]) -> Iterator[Mi
     if device.format not in FORMATS:
         remedy = f"use one of {', '.join(FORMATS)}"
         yield Mistake(BEDS, f"{key}.format", f"no format {device.format!r}", remedy)
+    else:
+        for said in FORMATS[device.format].check(device.options):
+            option, _, text = said.partition(": ")
+            yield Mistake(BEDS, f"{key}.{option}", text or said, "see the format in docs/devices.md")
     if device.zone and not _zone_exists(device.zone):
         yield Mistake(BEDS, f"{key}.zone", f"no time zone {device.zone!r}", ZONE_REMEDY)
     if not _topic_is_sound(device.topic):

@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import timedelta
 
+from monitor.core.cuff import judge_cuff
 from monitor.core.inputs import SetLimit
-from monitor.core.observe import judge_cuff
 from monitor.core.protocol import Limit
 from monitor.core.session import LimitChange, Session
 from monitor.core.soundness import limit_problems

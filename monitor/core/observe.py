@@ -1,26 +1,24 @@
-"""Readings become alarm conditions.
+"""Readings are taken in, placed in time and judged.
 
-Law: only a live value of the right mode is judged; a cuff value keeps its own time and is never carried
-forward; a reading in doubt is held back for a bounded time only. Everything else is charted and counted.
+Law: only a live value of the right mode is judged; a reading in doubt is held back for a bounded time only.
+Everything else is charted and counted.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime
 
-from monitor.core import absence, filters, readiness, schedule, technical
+from monitor.core import absence, conditions, cuff, filters, readiness, technical
+from monitor.core.cuff import CUFF_METRICS
 from monitor.core.device import LATE, Device, receive
-from monitor.core.filters import Confirmation, Excursion, Sample
+from monitor.core.filters import Excursion, Sample
 from monitor.core.inputs import Observe
 from monitor.core.protocol import Limit
-from monitor.core.session import Band, Point, Rule, Session, with_reading
+from monitor.core.session import Band, Rule
 from monitor.core.turn import MANUAL, MANUAL_SLOT, Backlog, Reading, Turn
 from monitor.core.vitals import FAULTS, INVALID, METRICS, VALID, Observation, Report
 
 WHOLE_STEPS = 2.0  # a gap counts for at most so many nominal periods (AF-06)
-CUFF_CYCLE = timedelta(seconds=15)  # shorter than any cuff cycle (20 to 45 s, CLINICAL §5)
-CUFF_METRICS = frozenset(name for name, metric in METRICS.items() if metric.aperiodic)
 MANUAL_S = 60.0  # what one value that a person read stands for: longer than any ceiling, so that it counts
 
 
@@ -51,7 +49,7 @@ def observe(turn: Turn, given: Observe) -> None:
     faults = report.faults if report.faults is not None else _outlived(device, report)
     if faults != device.faults:
         technical.set_faults(turn, device, faults)
-    carried = _is_carried(turn, report)
+    carried = cuff.is_carried(turn, report)
     stale = turn.now - timed.at > LATE
     for observation in report.observations:
         if carried and observation.metric in CUFF_METRICS:
@@ -77,36 +75,6 @@ def _outlived(device: Device, report: Report) -> tuple[str, ...]:
     ):
         return device.faults
     return tuple(name for name in device.faults if FAULTS[name].channel != "cuff")
-
-
-def _is_carried(turn: Turn, report: Report) -> bool:
-    """Say whether a report only repeats the last cuff values, without a time of their own, as they stood.
-
-    Some monitors send their last cuff values with every message. Taken for new measurements these would
-    confirm each other and hide that the cuff has stopped. A real cycle takes 20 s or more (CLINICAL §5).
-    """
-    cuff = [o for o in report.observations if o.metric in CUFF_METRICS and o.value is not None]
-    if not cuff:
-        return False
-    within = CUFF_CYCLE
-    if len(cuff) < len(report.observations):  # one message of many values, at the device's own pace
-        period_s = turn.bed.devices[report.device_id].profile.expected_interval_s
-        within = max(within, timedelta(seconds=WHOLE_STEPS * period_s))
-    for observation in cuff:
-        before = turn.bed.latest.get(observation.metric)
-        if (
-            observation.measured_at is not None
-            or before is None
-            or before.device_id != report.device_id
-            or before.value != observation.value
-            or before.seen_at is None
-            or turn.now - before.seen_at > within
-        ):
-            return False
-    for observation in cuff:
-        before = turn.bed.latest[observation.metric]
-        turn.bed.latest[observation.metric] = before._replace(seen_at=turn.now)
-    return True
 
 
 def _instant(turn: Turn, report: Report, observation: Observation, at: datetime) -> datetime:
@@ -150,10 +118,10 @@ def _record(turn: Turn, observation: Observation, source: str, at: datetime, nom
     if bed.alarms and not slot.endswith(MANUAL_SLOT):
         absence.value_returned(turn, name)
     if name in CUFF_METRICS:
-        _cuff(turn, session, observation, at)
+        cuff.measured(turn, session, observation, at)
         return
     if session.phase == "baseline":
-        session = _baseline(turn, session, observation, at)
+        session = conditions.add_to_baseline(turn, session, observation, at)
     band = session.plan.get(name)
     if band is None:
         return
@@ -219,7 +187,7 @@ def _continuous(turn: Turn, band: Band, name: str, slot: str, sample: Sample) ->
         if rule.filter is not None:
             _filter(turn, rule, sample, held, slot)
         elif rule.limit.annotation and rule.boundary.beyond(sample.value):
-            _annotate(turn, rule, sample.value, sample.at)
+            conditions.annotate(turn, rule, sample.value, sample.at)
     technical.judge_quality(turn, name)
 
 
@@ -232,14 +200,16 @@ def _filter(turn: Turn, rule: Rule, sample: Sample, held: bool, slot: str) -> No
     state = turn.bed.tracks.get(slot, {}).get(limit.id, filters.IDLE)
     assert isinstance(state, Excursion)
     after, verdict = filters.judge(chosen, boundary, state, sample)
-    _keep(turn, slot, limit, None if after is filters.IDLE else after)
+    conditions.keep(turn, slot, limit, None if after is filters.IDLE else after)
     if verdict == "fires":
-        text = filters.why(boundary, after, _unit(limit))
-        _raise(turn, rule, sample.value, after.onset_at or sample.at, text, after.path)
+        text = filters.why(boundary, after, conditions.unit_of(limit))
+        conditions.raise_limit(turn, rule, sample.value, after.onset_at or sample.at, text, after.path)
     elif verdict == "clears" and not _fired_elsewhere(turn, limit, slot):
-        _clear(turn, limit, f"back inside {boundary.value:g} {_unit(limit)}: now {sample.value:g}")
+        conditions.clear_limit(
+            turn, limit, f"back inside {boundary.value:g} {conditions.unit_of(limit)}: now {sample.value:g}"
+        )
     elif verdict == "present":
-        _follow(turn, limit, after)
+        conditions.follow(turn, limit, after)
 
 
 def _fired_elsewhere(turn: Turn, limit: Limit, slot: str) -> bool:
@@ -257,178 +227,6 @@ def _fired_elsewhere(turn: Turn, limit: Limit, slot: str) -> bool:
 def _deep(rule: Rule, value: float) -> bool:
     floor = rule.filter.floor if rule.filter else None
     return floor is not None and (value <= floor if rule.boundary.side == "low" else value >= floor)
-
-
-def _cuff(turn: Turn, session: Session, observation: Observation, at: datetime) -> None:
-    """Judge one value of a cuff measurement: repeat-confirm, hard ceiling, hold, checkpoints."""
-    name, value = observation.metric, observation.value
-    assert value is not None
-    point = Point(at, value)
-    turn.measured = turn.dirty = True
-    session = turn.bed.session = replace(session, readings=with_reading(session, name, point))
-    if session.phase == "baseline" and observation.validity == VALID:
-        _baseline(turn, session, observation, at)
-        _hold(turn, name, point)
-    schedule.meet_checkpoints(turn, name, at)
-    schedule.cuff_measured(turn, name)
-    band = turn.session.plan.get(name)
-    if band is not None:
-        judge_cuff(turn, band, observation, at)
-
-
-def judge_cuff(turn: Turn, band: Band, observation: Observation, at: datetime) -> None:
-    """Pass a cuff value through every limit of its metric (also used when a limit has changed)."""
-    value = observation.value
-    assert value is not None
-    for rule in band.rules:
-        if rule.limit.annotation:
-            if rule.boundary.beyond(value):
-                _annotate(turn, rule, value, at)
-            continue
-        _confirm(turn, rule, Sample(value, observation.validity == VALID, at, 0.0))
-
-
-def _confirm(turn: Turn, rule: Rule, sample: Sample) -> None:
-    limit, boundary, _ = rule
-    state = turn.bed.tracks.get(limit.metric, {}).get(limit.id)
-    assert state is None or isinstance(state, Confirmation)
-    after, verdict, path = filters.confirm(
-        boundary,
-        state,
-        sample,
-        needs_repeat=limit.confirm,
-        repeat_within_s=limit.repeat_within_s,
-        deadband=limit.deadband,
-    )
-    _keep(turn, limit.metric, limit, after)
-    words = f"{sample.value:g} {_unit(limit)}, {boundary.words()}"
-    if verdict == "pending":
-        due = after.repeat_due_at.isoformat() if after and after.repeat_due_at else ""
-        turn.tell(
-            "ReadingUnconfirmed",
-            rule=limit.id,
-            metric=limit.metric,
-            value=sample.value,
-            reason=f"{words}; repeat asked",
-            due_at=due,
-        )
-    elif verdict == "fires":
-        first = f"{state.first_value:g}, repeat " if state is not None else ""
-        reason = f"{first}{words}" + (" (confirmed)" if path == "confirmed" else ", at once")
-        _raise(turn, rule, sample.value, state.first_at if state else sample.at, reason, path)
-    elif verdict == "clears":
-        _clear(turn, limit, f"cuff {sample.value:g} {_unit(limit)}, inside {boundary.value:g}")
-    elif verdict == "idle" and state is not None:
-        turn.tell(
-            "ReadingNotConfirmed",
-            rule=limit.id,
-            metric=limit.metric,
-            value=sample.value,
-            reason=f"first {state.first_value:g}, repeat {sample.value:g} {_unit(limit)}",
-        )
-
-
-def _raise(turn: Turn, rule: Rule, value: float, onset_at: datetime, text: str, path: str) -> None:
-    limit = rule.limit
-    if limit.id in turn.bed.alarms:
-        return  # another source of the metric raised it already
-    metric = METRICS[limit.metric]
-    floor = path == "floor" or (
-        limit.priority == "high" and rule.filter is not None and rule.filter.floor is not None
-    )
-    alarm = turn.make(
-        limit.id,
-        "physiological",
-        limit.priority,
-        onset_at,
-        f"{metric.label} {value:g} {metric.unit}: {text}",
-        metric=limit.metric,
-        side=limit.side,
-        value=value,
-        limit=rule.boundary.words(),
-        worst=value,
-        latching=limit.latching,
-        pausable=limit.pausable and not floor,
-    )
-    turn.raise_alarm(alarm)
-
-
-def _clear(turn: Turn, limit: Limit, reason: str) -> None:
-    alarm = turn.bed.alarms.get(limit.id)
-    if alarm is not None:
-        turn.end_alarm(alarm, reason)
-
-
-def _follow(turn: Turn, limit: Limit, state: Excursion) -> None:
-    """Keep the worst value and the number of returns on a present alarm."""
-    alarm = turn.bed.alarms.get(limit.id)
-    if alarm is not None and (alarm.worst != state.worst or alarm.flaps != state.flaps):
-        turn.bed.alarms[limit.id] = replace(alarm, worst=state.worst, flaps=state.flaps)
-
-
-def _annotate(turn: Turn, rule: Rule, value: float, at: datetime) -> None:
-    """Mark the chart once per session and rule; never an alarm."""
-    session = turn.bed.session
-    if session is None or rule.limit.id in session.annotated:
-        return
-    turn.bed.session = replace(session, annotated=(*session.annotated, rule.limit.id))
-    words = f"{value:g} {_unit(rule.limit)}, {rule.boundary.words()}"
-    turn.tell(
-        "LimitAnnotated",
-        rule=rule.limit.id,
-        metric=rule.limit.metric,
-        value=value,
-        reason=words,
-        read_at=at.isoformat(),
-    )
-
-
-def _baseline(turn: Turn, session: Session, observation: Observation, at: datetime) -> Session:
-    """Add a valid reading to the patient's baseline if it is far enough from the last; return the session."""
-    name, value = observation.metric, observation.value
-    points = session.baseline.get(name)
-    if points is not None and (at - points[-1].at).total_seconds() < session.protocol.baseline.apart_min * 60:
-        return session
-    if observation.validity != VALID or value is None:
-        return session
-    had = session.base(name)
-    more = {**session.baseline, name: (*(points or ()), Point(at, value))}
-    after = turn.bed.session = replace(session, baseline=more)
-    base = after.base(name)
-    if had is None and base is not None:
-        turn.tell(
-            "BaselineEstablished",
-            metric=name,
-            value=base,
-            reason=f"median of {len(more[name])} readings before the dose",
-        )
-    return after
-
-
-def _hold(turn: Turn, name: str, point: Point) -> None:
-    """Prompt to hold the dose when a baseline reading is above the protocol's line; a later one clears it."""
-    session = turn.session
-    for hold in session.protocol.hold:
-        if hold.metric != name:
-            continue
-        if point.value > hold.above:
-            turn.bed.session = session = replace(session, held={**session.held, name: point.at})
-            turn.tell(
-                "HoldPrompted",
-                metric=name,
-                value=point.value,
-                reason=f"{point.value:g} above {hold.above:g} {METRICS[name].unit} before the dose;"
-                f" measure again after {hold.repeat_after_min:g} min",
-            )
-        elif name in session.held:
-            held = {metric: at for metric, at in session.held.items() if metric != name}
-            turn.bed.session = session = replace(session, held=held)
-            turn.tell(
-                "HoldCleared",
-                metric=name,
-                value=point.value,
-                reason=f"{point.value:g}, at most {hold.above:g}",
-            )
 
 
 def _late(turn: Turn, report: Report) -> None:
@@ -456,36 +254,4 @@ def _chart_late(turn: Turn, observation: Observation, at: datetime) -> None:
     )
     turn.dirty = True
     if METRICS[observation.metric].aperiodic and at >= session.started_at:
-        _late_cuff(turn, session, observation, at)
-
-
-def _late_cuff(turn: Turn, session: Session, observation: Observation, at: datetime) -> None:
-    """Count a late cuff reading for what was due, by its own time; it still raises and clears nothing."""
-    name, value = observation.metric, observation.value
-    assert value is not None
-    points = session.readings.get(name, ())
-    if not points or at > points[-1].at:
-        turn.bed.session = replace(session, readings=with_reading(session, name, Point(at, value)))
-        turn.measured = True
-    schedule.meet_checkpoints(turn, name, at)
-    schedule.judge_cadence(turn)
-
-
-def _keep(turn: Turn, slot: str, limit: Limit, state: Excursion | Confirmation | None) -> None:
-    """Put a filter's state back; idle filters take no room."""
-    of_slot = turn.bed.tracks.get(slot)
-    if state is None and (of_slot is None or limit.id not in of_slot):
-        return
-    changed = dict(of_slot or {})
-    if state is None:
-        del changed[limit.id]
-    else:
-        changed[limit.id] = state
-    if changed:
-        turn.bed.tracks[slot] = changed
-    else:
-        turn.bed.tracks.pop(slot, None)
-
-
-def _unit(limit: Limit) -> str:
-    return METRICS[limit.metric].unit
+        cuff.measured_late(turn, session, observation, at)

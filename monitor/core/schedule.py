@@ -14,7 +14,7 @@ from functools import partial
 from monitor.core import absence
 from monitor.core.filters import Confirmation
 from monitor.core.protocol import RANK, Cadence, Checkpoint, Priority
-from monitor.core.session import Session, cuff_due_at, due_at, window
+from monitor.core.session import Session, cuff_due_at, window
 from monitor.core.turn import Timer, Turn
 from monitor.core.vitals import METRICS, PRESSURES
 
@@ -94,9 +94,8 @@ def _repeat_missing(turn: Turn) -> None:
                 firsts.append(f"{METRICS[slot].label} {state.first_value:g} at {state.first_at:%H:%M} UTC")
                 changed[limit_id] = replace(state, repeat_due_at=None)
         turn.bed.tracks[slot] = changed
-    if firsts:
-        text = f"no repeat of {', '.join(dict.fromkeys(firsts))}; it stands unrepeated"
-        turn.technical("repeat:cuff", "medium", text, metric=CUFF)
+    text = f"no repeat of {', '.join(dict.fromkeys(firsts))}; it stands unrepeated"
+    turn.technical("repeat:cuff", "medium", text, metric=CUFF)
 
 
 def meet_checkpoints(turn: Turn, metric: str, at: datetime) -> None:
@@ -155,18 +154,16 @@ def _checkpoint_timers(turn: Turn) -> Iterator[Timer]:
         if span is None or set(checkpoint.metrics) <= set(session.without):
             continue
         if state is None:
-            yield span[0], partial(_open, checkpoint=checkpoint)
+            yield span[0], partial(_open, checkpoint=checkpoint, until=span[1])
         elif state == "due":
             yield span[1], partial(_miss, checkpoint=checkpoint)
 
 
-def _open(turn: Turn, checkpoint: Checkpoint) -> None:
+def _open(turn: Turn, checkpoint: Checkpoint, until: datetime) -> None:
     session = turn.session
     _set_checkpoint(turn, checkpoint, "due")
-    due, span = due_at(session, checkpoint), window(session, checkpoint)
-    if due is None or span is None:
-        return
-    reason = f"{checkpoint.label}: due {due:%H:%M} UTC, window to {span[1]:%H:%M}"
+    due = until - timedelta(minutes=checkpoint.late_min)
+    reason = f"{checkpoint.label}: due {due:%H:%M} UTC, window to {until:%H:%M}"
     turn.tell(
         "CheckpointDue",
         rule=checkpoint.id,

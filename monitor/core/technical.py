@@ -45,7 +45,7 @@ def _judge_fault(turn: Turn, device: Device, name: str, present: bool, channels:
     if present:
         priority: Priority = "medium" if fault.blocks else "low"
         turn.technical(key, priority, f"{device.profile.device_id}: {fault.text}")
-    elif key in turn.bed.alarms:
+    else:
         turn.technical(key, None, f"{device.profile.device_id} no longer reports it")
 
 

@@ -16,6 +16,7 @@ from fastapi import APIRouter, Request, WebSocket, WebSocketDisconnect
 from monitor.web.house import House
 from monitor.web.hub import SEND_WITHIN_S
 from monitor.web.seats import Doorkeeper, Seat
+from monitor.web.wall import show_bed, show_criteria
 
 MOST_PAGES = 400
 LOOK_AGAIN_S = 30.0
@@ -30,6 +31,12 @@ def routes(house: House) -> APIRouter:
     def beds(request: Request) -> dict[str, Any]:
         house.reader(request, "view")
         return dict(orjson.loads(house.hub.build()))
+
+    @router.get("/beds/{bed_id}", summary="One bed as it is now, with its criteria for discharge")
+    def bed(bed_id: str, request: Request) -> dict[str, Any]:
+        house.reader(request, "view")
+        found = house.bed(bed_id)
+        return {**show_bed(found), "criteria": show_criteria(found, house.desk.now())}
 
     @router.websocket("/wall")
     async def wall(socket: WebSocket) -> None:

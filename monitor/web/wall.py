@@ -28,12 +28,13 @@ SHOWN = (
     "pulse_rate",
     "nibp_systolic",
     "nibp_diastolic",
-    "nibp_mean",
-    "nibp_pulse_rate",
     "respiration_rate",
     "etco2",
     "temperature",
 )
+
+MOST_KEPT = 500
+_KEPT: dict[str, tuple[Session, dict[str, dict[str, Any]]]] = {}
 
 
 def show_bed(bed: Bed) -> dict[str, Any]:
@@ -151,12 +152,13 @@ def _expected(bed: Bed, metric: str) -> bool:
 
 def _number(bed: Bed, name: str, reading: Reading | None, priority: str) -> dict[str, Any]:
     session, metric = bed.session, METRICS[name]
-    shown: dict[str, Any] = {"unit": metric.unit, "priority": priority, "decimals": metric.decimals}
+    shown: dict[str, Any] = {"unit": metric.unit}
+    if priority:
+        shown["priority"] = priority
+    if metric.decimals:
+        shown["decimals"] = metric.decimals
     if session is not None:
-        bounds = limits_of(session, name)
-        shown["low"] = _tightest(bounds, "low")
-        shown["high"] = _tightest(bounds, "high")
-        shown["off"] = [one["side"] for one in bounds if not one["on"]]
+        shown |= _limits(session, name)
     if reading is None:
         return {**shown, "value": None, "why": "nothing received yet"}
     return {
@@ -165,8 +167,32 @@ def _number(bed: Bed, name: str, reading: Reading | None, priority: str) -> dict
         "at": ms(reading.valued_at),
         "stale": ms(_leaves_at(bed, name, reading)),
         "quality": reading.validity,
-        "why": reading.reason,
         "source": reading.device_id,
+        **({"why": reading.reason} if reading.reason else {}),
+    }
+
+
+def _limits(session: Session, name: str) -> dict[str, Any]:
+    """Return a metric's limits as a tile shows them; a session is a value, so it is asked once."""
+    kept = _KEPT.get(session.session_id)
+    if kept is None or kept[0] is not session:
+        if len(_KEPT) > MOST_KEPT:
+            _KEPT.clear()
+        kept = _KEPT[session.session_id] = (
+            session,
+            {metric: _tile_limits(session, metric) for metric in SHOWN},
+        )
+    return kept[1][name]
+
+
+def _tile_limits(session: Session, name: str) -> dict[str, Any]:
+    """Return the tightest limit of each side that is in force, and the sides where one is off."""
+    bounds = limits_of(session, name)
+    off = [one["side"] for one in bounds if not one["on"]]
+    shown: dict[str, Any] = {side: _tightest(bounds, side) for side in ("low", "high")}
+    return {
+        **{side: value for side, value in shown.items() if value is not None},
+        **({"off": off} if off else {}),
     }
 
 
@@ -235,24 +261,25 @@ def _show_session(bed: Bed, session: Session) -> dict[str, Any]:
         "held": sorted(session.held),
         "without": list(session.without),
         "ready_by": session.ready_by,
-        "ready": {
-            "met": sum(one.answer == "met" for one in judged),
-            "of": len(judged),
-            "criteria": [
-                {
-                    "id": one.criterion.id,
-                    "label": one.criterion.label,
-                    "kind": one.criterion.kind,
-                    "answer": one.answer,
-                    "words": one.words,
-                    "due": ms(one.due_at),
-                }
-                for one in judged
-            ],
-        },
+        "ready": {"met": sum(one.answer == "met" for one in judged), "of": len(judged)},
         "baseline": {name: session.base(name) for name in session.baseline},
         "same_limb": session.same_limb,
     }
+
+
+def show_criteria(bed: Bed, now: datetime) -> list[dict[str, Any]]:
+    """Return each criterion for discharge with its answer; for the session page, not sent to walls."""
+    return [
+        {
+            "id": one.criterion.id,
+            "label": one.criterion.label,
+            "kind": one.criterion.kind,
+            "answer": one.answer,
+            "words": one.words,
+            "due": ms(one.due_at),
+        }
+        for one in readiness.judge(bed, now)
+    ]
 
 
 def _next_checkpoint(session: Session) -> dict[str, Any] | None:

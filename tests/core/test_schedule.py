@@ -139,3 +139,13 @@ def test_without_a_cuff_nothing_of_it_is_due() -> None:
     scene.give(given.RecordDose(28, "in", "nurse"))
     scene.wait(3 * 3600)
     assert scene.rules() == set()
+
+
+def test_what_was_over_before_the_monitor_was_told_is_recorded_only() -> None:
+    """AL-33: a dose of an hour ago is recorded now: what was missed is told, but nobody can help it."""
+    scene = Scene()
+    early = scene.now - timedelta(minutes=70)
+    scene.start(started_at=early, without=("spo2", "pulse_rate"), reason="a story of the cuff")
+    scene.give(given.RecordDose(35, "iv", "nurse", early))
+    assert [o.rule for o in scene.of("CheckpointMissed")] == ["bp-5", "bp-end"]
+    assert not {"missed:bp-5", "missed:bp-end"} & scene.rules()

@@ -162,3 +162,45 @@ def test_a_record_is_made_of_what_was_told() -> None:
     kept = record.SessionRecord(summary, protocol(), (record.Entry(1, told),), ())
     assert kept.entries[0].outcome.outcome == "SessionStarted"
     assert kept.deliveries == ()
+
+
+def test_a_second_device_takes_the_place_of_one_that_never_had_a_value() -> None:
+    """AL-53: the first oximeter is searching since the start: the second one's values are the bed's."""
+    scene = Scene().start()
+    scene.give(given.Associate(DeviceProfile("oximeter-2", ("spo2", "pulse_rate"))))
+    scene.report(spo2=None)
+    scene.now += timedelta(seconds=1)
+    scene.report("oximeter-2", spo2=96)
+    assert scene.bed.latest["spo2"].device_id == "oximeter-2"
+
+
+def test_a_switched_off_limit_leaves_nothing_to_judge() -> None:
+    """AL-28: the only limit of a metric goes off: its alarm ends and the last reading is judged by nobody."""
+    only = tuple(x for x in protocol().limits if x.id in ("spo2-low-urgent", "systolic-high-urgent"))
+    scene = Scene().start(protocol(limits=only))
+    scene.cuff(190, 100)
+    scene.give(given.SetLimit("systolic-high-urgent", "dr", "clinician", "arterial line", on=False))
+    assert scene.rules() == set()
+    assert (
+        scene.give(given.SetLimit("spo2-low-urgent", "dr", "clinician", "x", 88))[0].outcome == "LimitChanged"
+    )
+
+
+def test_s_11_a_real_value_without_a_limit_ends_no_drill() -> None:
+    """S-11: a real temperature during a drill is refused like the rest and ends nothing."""
+    scene = Scene().start(mode="drill")
+    scene.report(temperature=41, mode="real")
+    assert scene.bed.session is not None
+
+
+def test_af_07_a_sound_tier_and_a_mark_need_no_mending() -> None:
+    """AF-07: a tier within 30 s is accepted; an annotation of a continuous metric needs no filter."""
+    from dataclasses import replace
+
+    from monitor.core.protocol import Limit, Tier
+    from monitor.core.soundness import problems
+
+    base = protocol()
+    tiers = replace(base.filters["plain-15"], tiers=(Tier(80, 10),))
+    mark = Limit("mark", "spo2", "low", "minor", "delayed", "test", limit=95, annotation=True)
+    assert problems(replace(base, filters={**base.filters, "t": tiers}, limits=(*base.limits, mark))) == []

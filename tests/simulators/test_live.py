@@ -35,7 +35,7 @@ title = "A short one"
 teaches = "That it works."
 starts_at_min = 20
 ends_at_min = {ends}
-may = ["spo2-low", "no-data:*"]
+may = ["spo2-low"]
 [[beds]]
 protocol = "iv-ketamine"
 course.spo2 = [[10, 97], [20, 97], [20.05, 80], [25, 80]]

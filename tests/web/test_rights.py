@@ -30,7 +30,7 @@ TABLE: list[tuple[str, tuple[set[str], set[str]]]] = [
     (r"GET /(healthz|metrics|sign-in|enter|openapi.json)", (EVERYONE | {NOBODY},) * 2),
     (r"(GET|POST) /(sign-out|me|people)", (EVERYONE,) * 2),
     (r"GET /(beds|protocols|trend)$", (EVERYONE,) * 2),
-    (r"GET /beds/X/(trend|limits)$", (EVERYONE,) * 2),
+    (r"GET /beds/X(/trend|/limits)?$", (EVERYONE,) * 2),
     (r"POST /beds/X/limits/", ({CLINICIAN, ADMIN},) * 2),
     (r"POST /beds/X/", REAL_ONLY_CARERS),
     (r"DELETE /beds/X/devices/", REAL_ONLY_CARERS),

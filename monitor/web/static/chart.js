@@ -30,7 +30,8 @@ export class Line {
   }
 
   push(at, value) {
-    if (this.at.length && at <= this.at[this.at.length - 1]) return false;
+    // A frame tells milliseconds, a trace microseconds: the same reading must not stand twice.
+    if (this.at.length && at <= this.at[this.at.length - 1] + 0.0015) return false;
     this.at.push(at);
     this.values.push(value);
     return true;

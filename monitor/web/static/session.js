@@ -125,14 +125,28 @@ function drawHead(session, now) {
   });
 }
 
+// The criteria are asked for, not sent to every wall: when the count of those met changes, and now and then.
+let criteria = [];
+let criteriaOf = "";
 let criteriaText = "";
+
+async function askCriteria() {
+  criteria = (await get(`/beds/${bedId}`)).criteria;
+  if (bed?.session) drawCriteria(bed.session);
+}
+
 function drawCriteria(session) {
-  const text = JSON.stringify([session.ready, mayCare(bed)]);
+  const of = JSON.stringify([session.ready, session.phase, Math.floor(serverNow() / 5000)]);
+  if (of !== criteriaOf) {
+    criteriaOf = of;
+    askCriteria().catch(() => {});
+  }
+  const text = JSON.stringify([criteria, mayCare(bed)]);
   if (text === criteriaText) return;
   criteriaText = text;
   const signs = { met: "✓", "not met": "✗", "not measured": "–" };
   $("#criteria").replaceChildren(
-    ...session.ready.criteria.map((one) =>
+    ...criteria.map((one) =>
       el(
         "li",
         {},
@@ -148,7 +162,7 @@ function drawCriteria(session) {
 
 function answer(one, met) {
   const button = el("button", { type: "button", "aria-label": `${one.label}: ${met ? "yes" : "no"}` }, met ? "Yes" : "No");
-  button.addEventListener("click", () => doing(button, () => post(`/beds/${bedId}/answer`, { criterion: one.id, met })));
+  button.addEventListener("click", () => doing(button, () => post(`/beds/${bedId}/answer`, { criterion: one.id, met })).then(askCriteria));
   return button;
 }
 
@@ -238,8 +252,9 @@ const ACTS = {
   note: () => note(null),
   pause: (button) => doing(button, () => post(`/beds/${bedId}/audio/${bed.pause ? "resume" : "pause"}`, {})),
   limb: (button) => doing(button, () => post(`/beds/${bedId}/same-limb`, { same: !bed.session.same_limb })),
-  ready: () => {
-    const open = bed.session.ready.criteria.filter((one) => one.answer !== "met");
+  ready: async () => {
+    await askCriteria().catch(() => {});
+    const open = criteria.filter((one) => one.answer !== "met");
     return ask({
       title: "Confirm readiness",
       text: open.length ? `Not met: ${open.map((one) => `${one.label} (${one.words})`).join("; ")}` : "Every criterion of the protocol is met.",

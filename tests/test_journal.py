@@ -1,0 +1,585 @@
+"""The journal under what disks, power and people do to it: committed is kept, refused is not there at all."""
+
+from __future__ import annotations
+
+import os
+import random
+import resource
+import shutil
+import signal
+import sqlite3
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from functools import cache
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from monitor import snapshot
+from monitor.core.vitals import METRICS, Observation, Report
+from monitor.journal import (
+    Batch,
+    Counts,
+    Due,
+    Journal,
+    JournalError,
+    Refused,
+    Settled,
+    backup,
+    restore,
+    verify,
+)
+from monitor.schema import FILE, MIGRATIONS, SCHEMA_VERSION, micros
+from monitor.series.embedded import Embedded
+from tests.conftest import REPOSITORY
+from tests.core.scene import NOON, Scene, protocols
+
+BED = "bed-1"
+
+
+def reading(number: int, device: str = "oximeter-1", **more: object) -> tuple[str, Report]:
+    """Make the reading of a second, numbered as devices number them."""
+    at = NOON + timedelta(seconds=number)
+    fields = {"boot_id": "b1", "sequence": number, **more}
+    values = (Observation("pulse_rate", 60.0 + number % 50), Observation("spo2", 90.0 + number % 10))
+    return BED, Report(device, at + timedelta(milliseconds=200), at, values, (), **fields)  # type: ignore[arg-type]
+
+
+@cache
+def scene() -> Scene:
+    """Play a short session once."""
+    played = Scene().start()
+    played.stream(40, spo2=97)
+    played.stream(60, spo2=83)
+    played.cuff(190, 110)
+    return played
+
+
+def session_batch() -> Batch:
+    """Make a batch with everything in it: readings, outcomes, state, protocol, messages, refused payloads."""
+    played, plan = scene(), protocols()["iv-ketamine"]
+    return Batch(
+        readings=[reading(number) for number in range(80)],
+        outcomes=list(played.told),
+        snapshots={BED: (played.now, snapshot.dump(played.bed))},
+        protocols={plan.digest: (plan.name, snapshot.dump_protocol(plan))},
+        due=[Due("k1", "a1", "s1", "mail", NOON, "{}"), Due("k2", "a1", "s1", "chat", NOON, "{}")],
+        quarantined=[Refused(NOON, "t", b"\xff\x00", "not JSON")],
+        meta={"wiring": "{}"},
+    )
+
+
+def rows(folder: Path, table: str) -> list[tuple[object, ...]]:
+    """Read a table straight from the file."""
+    db = sqlite3.connect(f"file:{folder / FILE}?mode=ro", uri=True)
+    try:
+        return db.execute(f"SELECT * FROM {table} ORDER BY 1, 2").fetchall()
+    finally:
+        db.close()
+
+
+def values_of(folder: Path) -> list[tuple[int, str, float]]:
+    """Return every value in the file as (microseconds, metric, value)."""
+    traces = Embedded(folder).traces(BED, NOON - timedelta(days=1), NOON + timedelta(days=2))
+    return sorted(
+        (round(at * 1e6), trace.metric, value)
+        for trace in traces
+        for at, value in zip(trace.at, trace.values, strict=True)
+        if value is not None
+    )
+
+
+def child(act: Callable[[], None]) -> int:
+    """Do something in a process of its own; return the signal that ended it, or 0."""
+    number = os.fork()
+    if number == 0:
+        try:
+            act()
+        except BaseException:
+            os._exit(99)
+        os._exit(0)
+    _, ended = os.waitpid(number, 0)
+    assert os.waitstatus_to_exitcode(ended) <= 0, "the child failed"
+    return -os.waitstatus_to_exitcode(ended)
+
+
+# --- once each ----------------------------------------------------------------------------------------------
+
+
+@settings(max_examples=60)
+@given(st.data())
+def test_p_27_what_comes_twice_in_any_order_is_stored_once(data: st.DataObject) -> None:
+    """P-27, P-01: re-sent, late, shuffled, over restarts: each value once, none lost, no row twice."""
+    count = data.draw(st.integers(1, 12), "readings")
+    numbered = data.draw(st.booleans(), "numbered")
+    more = {} if numbered else {"boot_id": None, "sequence": None}
+    each = [reading(number, **more) for number in range(count)]
+    order = data.draw(st.lists(st.sampled_from(range(count)), max_size=30), "again")
+    sent = data.draw(st.permutations([*range(count), *order]), "order")
+    cuts = data.draw(st.lists(st.booleans(), min_size=len(sent), max_size=len(sent)), "restarts")
+    with tempfile.TemporaryDirectory() as folder:
+        journal, stored, waiting = Journal(Path(folder)), 0, Batch()
+        for number, cut in zip(sent, cuts, strict=True):
+            waiting.readings.append(each[number])
+            if cut:
+                stored += journal.commit([waiting]).stored
+                journal.close()
+                journal, waiting = Journal(Path(folder)), Batch()
+        stored += journal.commit([waiting]).stored
+        journal.close()
+        found = values_of(Path(folder))
+        assert stored == count == len(rows(Path(folder), "reading"))
+    expected = [(micros(one.at), o.metric, o.value) for _, one in each for o in one.observations]
+    assert found == sorted(expected)
+
+
+def test_p_27_a_message_without_a_time_of_its_own_is_known_by_its_number(tmp_path: Path) -> None:
+    """P-27: a re-sent message without a time is received later and is still the same message."""
+    journal = Journal(tmp_path)
+    first = Report("d", NOON, None, (Observation("spo2", 97.0),), None, "b1", 4)
+    again = first._replace(received_at=NOON + timedelta(seconds=9))
+    assert journal.commit([Batch(readings=[(BED, first)])]) == Counts(1, 0)
+    assert journal.commit([Batch(readings=[(BED, again)])]) == Counts(0, 1)
+    other = again._replace(boot_id="b2")
+    assert journal.commit([Batch(readings=[(BED, other)])]) == Counts(1, 0)
+    journal.close()
+
+
+def test_p_27_a_second_message_of_one_instant_keeps_what_is_new(tmp_path: Path) -> None:
+    """P-27: a monitor that sends one instant in two messages loses neither."""
+    journal = Journal(tmp_path)
+    first = Report("d", NOON, NOON, (Observation("spo2", 97.0),))
+    both = first._replace(observations=(Observation("spo2", 97.0), Observation("etco2", 38.0)))
+    journal.commit([Batch(readings=[(BED, first)]), Batch(readings=[(BED, both)])])
+    journal.close()
+    assert [one[1:] for one in values_of(tmp_path)] == [("etco2", 38.0), ("spo2", 97.0)]
+
+
+# --- one transaction ----------------------------------------------------------------------------------------
+
+
+def whole(folder: Path) -> dict[str, list[tuple[object, ...]]]:
+    """Read every table that a batch writes."""
+    tables = ("reading", "outcome", "session", "protocol", "snapshot", "notification", "quarantine", "meta")
+    return {table: rows(folder, table) for table in tables}
+
+
+def test_r_02_killed_before_any_statement_of_a_commit_leaves_all_of_it_or_nothing(tmp_path: Path) -> None:
+    """R-02: kill -9 before each of its statements; readings, outcomes, state, messages are there together."""
+
+    def commit(folder: Path, kill_before: int) -> None:
+        journal, seen = Journal(folder), 0
+
+        def count(_: str) -> None:
+            nonlocal seen
+            seen += 1
+            if seen == kill_before:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        journal._db.set_trace_callback(count)
+        journal.commit([session_batch()])
+        journal.close()
+
+    first = tmp_path / "before"
+    journal = Journal(first)
+    journal.commit([Batch(readings=[reading(number, "cuff-1") for number in range(5)])])
+    journal.close()
+    before, killed = whole(first), 0
+    scene()
+    for place in (*range(1, 12), *range(12, 400, 23)):
+        folder = tmp_path / str(place)
+        shutil.copytree(first, folder)
+        ended = child(lambda folder=folder, place=place: commit(folder, place))  # type: ignore[misc]
+        assert ended in (0, signal.SIGKILL)
+        assert verify(folder).faults == ()
+        if ended:
+            killed += 1
+            assert whole(folder) == before, f"killed before statement {place}"
+        else:
+            assert len(rows(folder, "reading")) == 85
+    assert killed > 12
+
+
+def test_r_01_what_commit_returned_from_is_there_after_kill(tmp_path: Path) -> None:
+    """R-01: after the return of commit nothing that happens to the process takes it away."""
+
+    def commit() -> None:
+        journal = Journal(tmp_path)
+        for number in range(20):
+            journal.commit([Batch(readings=[reading(number)])])
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    assert child(commit) == signal.SIGKILL
+    assert len(rows(tmp_path, "reading")) == 20
+    assert verify(tmp_path).faults == ()
+
+
+def test_a_mistake_in_a_batch_costs_that_batch_only(tmp_path: Path) -> None:
+    """DESIGN §5: a value that the file cannot hold is not the disk's fault, and the next commit works."""
+    journal = Journal(tmp_path)
+    with pytest.raises(OverflowError):
+        journal.commit([Batch(readings=[reading(1), reading(2, sequence=2**70)])])
+    assert journal.commit([Batch(readings=[reading(1)])]) == Counts(1, 0)
+    journal.close()
+    assert len(rows(tmp_path, "reading")) == 1
+
+
+# --- disks that refuse --------------------------------------------------------------------------------------
+
+
+@contextmanager
+def refusing(file: Path, instead: str, flags: int) -> Iterator[None]:
+    """Let every write to an open file of ours go wrong, as its disk would: another file takes its place."""
+    found = [int(one.name) for one in Path("/proc/self/fd").iterdir() if os.path.realpath(one) == str(file)]
+    assert found, f"{file} is not open"
+    kept = [os.dup(number) for number in found]
+    for number in found:
+        other = os.open(instead, flags)
+        os.dup2(other, number)
+        os.close(other)
+    try:
+        yield
+    finally:
+        for number, original in zip(found, kept, strict=True):
+            os.dup2(original, number)
+            os.close(original)
+
+
+REFUSALS = {
+    "disk full (ENOSPC)": ("/dev/full", os.O_RDWR, "full"),
+    "write refused (EBADF)": ("/dev/null", os.O_RDONLY, "I/O error"),
+}
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="replaces open files through /proc")
+@pytest.mark.parametrize("how", REFUSALS)
+def test_r_04_a_refused_write_is_told_and_the_next_try_works_without_restart(
+    tmp_path: Path, how: str
+) -> None:
+    """R-04: disk full or an I/O error: nothing of the batch is there, and later all of it, once."""
+    instead, flags, said = REFUSALS[how]
+    journal = Journal(tmp_path)
+    journal.commit([Batch(readings=[reading(number) for number in range(10)])])
+    with refusing(tmp_path / f"{FILE}-wal", instead, flags):
+        for _ in range(3):
+            with pytest.raises(JournalError, match=said):
+                journal.commit([session_batch()])
+    assert len(rows(tmp_path, "reading")) == 10
+    assert journal.commit([session_batch()]) == Counts(70, 10)
+    journal.close()
+    found = verify(tmp_path)
+    assert (found.readings, found.outcomes, found.faults) == (80, len(scene().told), ())
+
+
+def test_r_04_a_file_that_may_not_grow_is_told_and_works_when_it_may(tmp_path: Path) -> None:
+    """R-04: a quota (RLIMIT_FSIZE) is a full disk too: refused, then written, none lost and none twice."""
+
+    def fill() -> None:
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        journal = Journal(tmp_path)
+        _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (400_000, hard))
+        number, refused = 0, False
+        while not refused:
+            try:
+                journal.commit([Batch(readings=[reading(n) for n in range(number, number + 500)])])
+                number += 500
+            except JournalError:
+                refused = True
+        resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
+        assert 0 < number < 100_000
+        again = journal.commit([Batch(readings=[reading(n) for n in range(number + 500)])])
+        assert again == Counts(500, number), again
+        journal.close()
+
+    assert child(fill) == 0
+    assert verify(tmp_path).faults == ()
+
+
+def test_r_04_a_journal_that_may_not_be_written_says_where_and_what_to_do() -> None:
+    """R-04: a folder that belongs to somebody else stops the start with a sentence, not a stack."""
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place) / "store"
+        Journal(folder).close()
+        for path, mode in ((Path(place), 0o755), (folder, 0o555), (folder / FILE, 0o444)):
+            path.chmod(mode)
+
+        def open_it() -> None:
+            if os.geteuid() == 0:
+                os.setgroups([])
+                os.setgid(65534)
+                os.setuid(65534)
+            with pytest.raises(JournalError, match="make the folder writable"):
+                Journal(folder)
+
+        assert child(open_it) == 0
+        folder.chmod(0o755)
+
+
+def test_p_01_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    """R-04: the text names the file and the remedy."""
+    (tmp_path / "store").write_text("a file, not a folder")
+    with pytest.raises(JournalError, match=r"store.*make the folder writable"):
+        Journal(tmp_path / "store")
+
+
+# --- what was changed ---------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def kept(tmp_path: Path) -> Path:
+    """Give a closed journal with a session in it."""
+    folder = tmp_path / "store"
+    journal = Journal(folder)
+    journal.commit([session_batch()])
+    journal.close()
+    return folder
+
+
+CHECKED = ("reading", "outcome", "protocol", "snapshot", "name")
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_r_05_a_flipped_bit_is_found_or_changed_nothing(kept: Path, tmp_path: Path, seed: int) -> None:
+    """R-05: one bit anywhere in the file: `verify` names it, or every checked row is what it was."""
+    chance, original = random.Random(seed), (kept / FILE).read_bytes()
+    before = {table: rows(kept, table) for table in CHECKED}
+    found = 0
+    for trial in range(60):
+        damaged = bytearray(original)
+        place, bit = chance.randrange(len(damaged)), chance.randrange(8)
+        damaged[place] ^= 1 << bit
+        folder = tmp_path / "flipped"
+        folder.mkdir(exist_ok=True)
+        (folder / FILE).write_bytes(damaged)
+        where = f"seed {seed}, trial {trial}: bit {bit} of byte {place}"
+        try:
+            if verify(folder).faults:
+                found += 1
+                continue
+        except JournalError:
+            found += 1
+            continue
+        assert {table: rows(folder, table) for table in CHECKED} == before, where
+    assert found > 10, f"seed {seed}: only {found} of 60 flips met anything"
+
+
+TAMPERING = {
+    "an outcome changed": (
+        "UPDATE outcome SET body = replace(body, 'high', 'low') WHERE id = 5",
+        "outcome 5",
+    ),
+    "an outcome removed": ("DELETE FROM outcome WHERE id = 3", "outcome 4"),
+    "two outcomes exchanged": ("UPDATE outcome SET id = 11 - id WHERE id IN (5, 6)", "outcome 5"),
+    "a value changed": ("UPDATE reading SET spo2 = 99 WHERE id = 7", "reading 7 of 2026-11-23 12:00:06 UTC"),
+    "a time moved": ("UPDATE reading SET at = at + 1 WHERE id = 7", "reading 7"),
+    "a reading given to another bed": ("UPDATE reading SET bed = device WHERE id = 8", "reading 8"),
+    "a state changed": ("UPDATE snapshot SET body = replace(body, '83', '93')", "the state of bed bed-1"),
+    "a patient exchanged": ("UPDATE session SET patient_code = 'P-8'", "session s1"),
+    "a protocol loosened": ("UPDATE protocol SET body = replace(body, '180', '190')", "the protocol"),
+}
+
+
+@pytest.mark.parametrize("how", TAMPERING)
+def test_s_13_what_was_changed_behind_our_back_is_named(kept: Path, how: str) -> None:
+    """S-13, AL-50: whoever edits the file is found out, and the text says where."""
+    statement, named = TAMPERING[how]
+    db = sqlite3.connect(kept / FILE)
+    assert db.execute(statement).rowcount >= 1
+    db.commit()
+    db.close()
+    assert any(named in fault for fault in verify(kept).faults), verify(kept).faults
+
+
+def test_s_13_an_anchor_kept_elsewhere_shows_that_the_end_was_cut_off(kept: Path) -> None:
+    """S-13: a chain cannot show by itself that its last links are gone; its end, kept elsewhere, can."""
+    anchor = verify(kept).anchor
+    db = sqlite3.connect(kept / FILE)
+    db.execute("DELETE FROM outcome WHERE id = (SELECT max(id) FROM outcome)")
+    db.commit()
+    db.close()
+    assert verify(kept).faults == ()
+    assert verify(kept).anchor != anchor
+
+
+def test_al_50_the_chain_goes_on_over_a_restart(kept: Path) -> None:
+    """AL-50: the next outcome after a restart is chained to the last before it."""
+    journal = Journal(kept)
+    journal.commit([Batch(outcomes=[scene().told[0]._replace(at=NOON + timedelta(days=1))])])
+    journal.close()
+    found = verify(kept)
+    assert (found.outcomes, found.faults) == (len(scene().told) + 1, ())
+
+
+# --- as a whole ---------------------------------------------------------------------------------------------
+
+
+def test_r_19_a_backup_under_load_restores_to_a_verified_journal(tmp_path: Path) -> None:
+    """R-19: copied while readings arrive; all that was committed before the copy began is in it."""
+    folder, target = tmp_path / "store", tmp_path / "copy.db"
+    journal, over, committed = Journal(folder), threading.Event(), [0]
+    journal.commit([session_batch()])
+
+    def load() -> None:
+        number = 100
+        while not over.is_set():
+            journal.commit([Batch(readings=[reading(n) for n in range(number, number + 20)])])
+            number += 20
+            committed[0] += 20
+
+    writer = threading.Thread(target=load)
+    writer.start()
+    while committed[0] < 200:
+        over.wait(0.01)
+    at_least = committed[0] + 80
+    size = backup(folder, target)
+    more = committed[0] + 80
+    over.set()
+    writer.join()
+    journal.close()
+    assert size == target.stat().st_size
+    replaced = restore(target, folder)
+    assert replaced is not None
+    assert replaced.is_file()
+    found = verify(folder)
+    assert found.faults == ()
+    assert at_least <= found.readings <= more + 20
+    journal = Journal(folder)
+    assert BED in journal.snapshots()
+    assert journal.commit([Batch(readings=[reading(100_000)])]).stored == 1
+    journal.close()
+
+
+def test_r_19_restore_refuses_while_the_journal_is_in_use(kept: Path, tmp_path: Path) -> None:
+    """R-19: nobody's file is exchanged under a running monitor, even one that rests at the moment."""
+    backup(kept, tmp_path / "copy.db")
+    journal = Journal(kept)
+    journal.commit([Batch(readings=[reading(500)])])
+    with pytest.raises(JournalError, match="stop the monitor first"):
+        restore(tmp_path / "copy.db", kept)
+    assert journal.commit([Batch(readings=[reading(501)])]).stored == 1
+    journal.close()
+    assert len(rows(kept, "reading")) == 82
+
+
+def test_r_19_a_damaged_backup_is_not_put_in_place(kept: Path, tmp_path: Path) -> None:
+    """R-19: what does not verify never takes the place of what is there."""
+    copy = tmp_path / "copy.db"
+    backup(kept, copy)
+    db = sqlite3.connect(copy)
+    db.execute("UPDATE reading SET spo2 = 99 WHERE id = 3")
+    db.commit()
+    db.close()
+    with pytest.raises(JournalError, match="not sound"):
+        restore(copy, kept)
+    assert verify(kept).faults == ()
+
+
+def test_a_backup_never_writes_over_a_file(kept: Path, tmp_path: Path) -> None:
+    """R-19: yesterday's backup is not today's."""
+    backup(kept, tmp_path / "copy.db")
+    with pytest.raises(JournalError, match="is there already"):
+        backup(kept, tmp_path / "copy.db")
+
+
+def test_r_19_a_newer_file_is_refused_and_left_as_it_is(kept: Path) -> None:
+    """R-19: an older program never writes what it does not understand."""
+    db = sqlite3.connect(kept / FILE)
+    db.execute(f"PRAGMA user_version={SCHEMA_VERSION + 1}")
+    db.close()
+    with pytest.raises(JournalError, match="use a newer Afterwatch"):
+        Journal(kept)
+
+
+def as_of(version: int, folder: Path) -> None:
+    """Put a journal in a folder as an earlier version of the program left it."""
+    folder.mkdir()
+    db = sqlite3.connect(folder / FILE)
+    db.executescript((REPOSITORY / "tests" / "series" / f"journal-{version}.sql").read_text("utf-8"))
+    db.close()
+
+
+@pytest.mark.parametrize("version", range(1, SCHEMA_VERSION))
+def test_r_19_a_file_of_every_earlier_version_is_brought_up(tmp_path: Path, version: int) -> None:
+    """R-19: an upgrade keeps every reading, outcome and state, verified, and goes on."""
+    folder = tmp_path / "store"
+    as_of(version, folder)
+    assert verify(folder).faults == ()
+    before = Embedded(folder).counts()
+    journal = Journal(folder)
+    known = {one.digest: one for one in protocols().values()}
+    stored = journal.snapshots()[BED]
+    assert snapshot.load(stored.body, known).session is not None
+    assert journal.commit([Batch(readings=[reading(n) for n in range(6000)])]).stored > 5000
+    journal.commit([Batch(readings=[reading(6001)])])
+    journal.close()
+    found = verify(folder)
+    assert (found.outcomes, found.faults) == (before["outcome"], ())
+    assert found.readings > before["reading"]
+    levels = rows(folder, "level")
+    assert levels, "what the earlier version stored is in the overview too"
+
+
+def test_r_19_an_upgrade_that_is_cut_short_begins_again(tmp_path: Path) -> None:
+    """R-19: a power cut during the upgrade leaves the earlier version whole."""
+    folder = tmp_path / "store"
+    as_of(1, folder)
+
+    def upgrade() -> None:
+        real = sqlite3.connect
+
+        def connect(*arguments: object, **more: object) -> sqlite3.Connection:
+            db = real(*arguments, **more)  # type: ignore[call-overload]
+            seen = 0
+
+            def count(statement: str) -> None:
+                nonlocal seen
+                seen += "checksum(bed_id" in statement
+                if seen:
+                    os.kill(os.getpid(), signal.SIGKILL)
+
+            db.set_trace_callback(count)
+            return db  # type: ignore[no-any-return]
+
+        sqlite3.connect = connect  # type: ignore[assignment]
+        Journal(folder)
+
+    assert child(upgrade) == signal.SIGKILL
+    db = sqlite3.connect(folder / FILE)
+    assert db.execute("PRAGMA user_version").fetchone()[0] == 1
+    db.close()
+    Journal(folder).close()
+    assert verify(folder).faults == ()
+    assert len(MIGRATIONS) == SCHEMA_VERSION
+
+
+# --- notifications ------------------------------------------------------------------------------------------
+
+
+def test_p_36_what_is_due_is_due_until_it_is_settled_or_cancelled(kept: Path) -> None:
+    """P-31, P-36: a message survives the process; a failed try stays due, a final result or a cancel ends it."""
+    journal = Journal(kept)
+    assert [one.key for one in journal.due()] == ["k1", "k2"]
+    journal.commit([Batch(settled=[Settled("k1", "failed", 1, "timeout", NOON, final=False)])])
+    assert [one.key for one in journal.due()] == ["k1", "k2"]
+    journal.commit([Batch(settled=[Settled("k1", "sent", 2, "ok", NOON)])])
+    assert [one.key for one in journal.due()] == ["k2"]
+    journal.commit([Batch(due=[Due("k1", "a1", "s1", "mail", NOON, "{}")], cancelled=[("a1", "over", NOON)])])
+    assert journal.due() == []
+    journal.close()
+
+
+def test_every_metric_has_its_column(tmp_path: Path) -> None:
+    """DESIGN §2: a metric added to the table needs a migration, and this says so."""
+    Journal(tmp_path).close()
+    db = sqlite3.connect(tmp_path / FILE)
+    columns = {row[1] for row in db.execute("PRAGMA table_info(reading)")}
+    levels = {row[1] for row in db.execute("PRAGMA table_info(level)")}
+    db.close()
+    assert set(METRICS) <= columns
+    assert {f"{name}_{end}" for name in METRICS for end in ("low", "high")} <= levels

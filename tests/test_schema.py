@@ -1,0 +1,171 @@
+"""A report as a row and a bed as bytes: what comes back is what was put in."""
+
+from __future__ import annotations
+
+import random
+import sqlite3
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from monitor import snapshot
+from monitor.core.vitals import FAULTS, METRICS, Observation, Report
+from monitor.schema import (
+    LEVEL_S,
+    METRIC_COLUMNS,
+    MIGRATIONS,
+    REPORT,
+    SCHEMA_VERSION,
+    checksum,
+    from_micros,
+    level_of,
+    micros,
+    report_of,
+    row_of,
+)
+from tests.core.scene import NOON, protocols
+from tests.core.stories import perform, seeded, stories
+
+TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
+INSTANTS = st.datetimes(datetime(1970, 1, 1), datetime(2200, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001
+NUMBERS = st.floats(0, 511, allow_nan=False) | st.integers(0, 511)
+OBSERVATIONS = st.builds(
+    Observation,
+    st.sampled_from(list(METRICS)),
+    st.none() | NUMBERS,
+    st.sampled_from(["valid", "questionable", "invalid"]),
+    st.just("") | TEXTS,
+    st.none() | INSTANTS,
+)
+REPORTS = st.builds(
+    Report,
+    device_id=TEXTS.filter(bool),
+    received_at=INSTANTS,
+    measured_at=st.none() | INSTANTS,
+    observations=st.lists(OBSERVATIONS, max_size=6).map(tuple),
+    faults=st.none() | st.lists(st.sampled_from(list(FAULTS)), max_size=3).map(tuple),
+    boot_id=st.none() | TEXTS.filter(bool),
+    sequence=st.none() | st.integers(0, 2**63 - 1),
+    mode=st.sampled_from(["real", "drill"]),
+    retained=st.booleans(),
+    gateway_at=st.none() | INSTANTS,
+    online=st.none() | st.booleans(),
+    notes=st.lists(TEXTS, max_size=2).map(tuple),
+)
+NAMES = {1: "device", 2: "boot"}
+
+
+def through_the_file(row: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Write a row to SQLite with the journal's own columns, and read it."""
+    db = sqlite3.connect(":memory:")
+    db.create_function("checksum", -1, checksum, deterministic=True)
+    for step in MIGRATIONS:
+        db.executescript(step)
+    db.execute(f"INSERT INTO reading (bed, at, {REPORT}) VALUES (1, 1, {', '.join('?' * len(row))})", row)
+    sums = f"checksum(bed, at, {REPORT})"
+    back, own = (
+        db.execute(f"SELECT {REPORT} FROM reading").fetchone(),
+        db.execute(f"SELECT {sums} FROM reading"),
+    )
+    assert own.fetchone()[0] == checksum(1, 1, *row), "the checksum before writing is the one after reading"
+    db.close()
+    return tuple(back)
+
+
+@given(REPORTS)
+def test_p_01_a_report_comes_back_from_its_row_as_it_was(report: Report) -> None:
+    """P-01: no value, reason, time, fault or note is lost or changed between the wire and the disk."""
+    row = row_of(report, 1, 2 if report.boot_id else None)
+    back = report_of(through_the_file(row), {1: report.device_id, 2: report.boot_id or ""})
+    assert back == report
+
+
+@given(INSTANTS)
+def test_an_instant_comes_back_to_the_microsecond(at: datetime) -> None:
+    """P-49: instants are UTC numbers; no zone and no rounding touches them."""
+    assert from_micros(micros(at)) == at
+
+
+def test_plain_values_need_no_json() -> None:
+    """BLOCKS H: the common reading is columns alone; only what they cannot hold costs more."""
+    plain = Report("d", NOON, NOON, (Observation("pulse_rate", 72.0), Observation("spo2", 97.0)))
+    turned = plain._replace(observations=plain.observations[::-1])
+    assert row_of(plain, 1, None)[7] is None
+    assert row_of(turned, 1, None)[7] is not None
+
+
+@given(st.lists(OBSERVATIONS, max_size=5))
+def test_the_levels_of_a_report_are_its_values_at_their_own_times(observations: list[Observation]) -> None:
+    """Issue 8: an overview shows a repeated cuff value when it was measured, not when it was repeated."""
+    report = Report("d", NOON, NOON, tuple(observations), faults=("motion",))
+    extra = row_of(report, 1, None)[7]
+    found = [
+        (row[1], sorted({v for v in row[3:] if v is not None})) for row in level_of(1, micros(NOON), 7, extra)
+    ]
+    expected = [
+        (micros(one.measured_at or NOON) // (LEVEL_S * 1_000_000), [one.value])
+        for one in observations
+        if one.value is not None
+    ]
+    assert found == expected
+
+
+def test_every_migration_has_its_number() -> None:
+    """R-19: the version in the file is the number of steps done."""
+    assert len(MIGRATIONS) == SCHEMA_VERSION
+    assert list(METRIC_COLUMNS) == list(METRICS)
+
+
+# --- a bed as bytes -----------------------------------------------------------------------------------------
+
+
+@settings(max_examples=40)
+@given(stories(25))
+def test_p_02_a_bed_comes_back_as_it_was(story: list[Any]) -> None:
+    """P-02, P-03: phases, filters, alarms, acknowledgements and pauses outlive a restart unchanged."""
+    played = perform(story)
+    known = {one.digest: one for one in protocols().values()}
+    assert snapshot.load(snapshot.dump(played.bed), known) == played.bed
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_p_02_a_long_session_comes_back_at_every_step(seed: int) -> None:
+    """P-02: there is no instant of a session at which a restart would forget something."""
+    played = perform(seeded(seed, 60))
+    known = {one.digest: one for one in protocols().values()}
+    chance = random.Random(seed)
+    for bed in chance.sample(played.beds, min(150, len(played.beds))):
+        assert snapshot.load(snapshot.dump(bed), known) == bed, f"seed {seed} at {bed.now}"
+
+
+def test_a_bed_whose_protocol_is_gone_says_so() -> None:
+    """P-04: a state is never brought back with other limits than it was stored with."""
+    played = perform([])
+    with pytest.raises(LookupError, match="no protocol with digest"):
+        snapshot.load(snapshot.dump(played.bed), {})
+
+
+def test_a_protocol_comes_back_with_its_digest() -> None:
+    """R-19: what a session started from is kept whole, and its name proves it."""
+    for one in protocols().values():
+        back = snapshot.load_protocol(snapshot.dump_protocol(one))
+        assert back == one
+        assert back.digest == one.digest
+
+
+def test_bytes_that_are_no_bed_are_refused() -> None:
+    """R-05: half a state is no state."""
+    stored = snapshot.dump(perform([]).bed)
+    with pytest.raises(ValueError, match=r"\w"):
+        snapshot.load(stored[: len(stored) // 2], protocols())
+
+
+def test_a_late_instant_is_after_an_early_one_as_numbers_too() -> None:
+    """P-49: order on the disk is order in time, before 1970 too."""
+    early = datetime(1969, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC)
+    assert micros(early) == -1
+    assert from_micros(-1) == early
+    assert micros(early + timedelta(microseconds=1)) == 0
