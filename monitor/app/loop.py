@@ -181,7 +181,9 @@ class Monitor:
     # --- life -----------------------------------------------------------------------------------------------
 
     def start(self) -> None:
-        """Begin: the writer, the loop, the link."""
+        """Begin: the writer, the loop, the link; every bed's list is spoken anew, with this boot's id."""
+        for bed in self.ward.beds.values():
+            self._list(bed)
         self.recorder.start()
         self._thread.start()
         self.link.start()
@@ -293,9 +295,7 @@ class Monitor:
         mode = bed.session.mode if bed.session else ""
         for payload in topics.phases(outcomes, self.boot_id, mode):
             self.link.publish(topics.phase_topic(self.root, bed.bed_id), payload)
-        self._list_seq += 1
-        payload = topics.alarm_list(bed, self.boot_id, self._list_seq, self.ward.now)
-        self.link.publish(topics.list_topic(self.root, bed.bed_id), payload, retain=True)
+        self._list(bed)
         self.on_change()
         if self.messenger is not None:
             batch, now = self.ward.batch, self.ward.now
@@ -304,6 +304,12 @@ class Monitor:
             batch.due = [one for one in batch.due if one.alarm_id not in names]
             batch.cancelled += [(name, why, now) for name, why in cancelled]
             batch.due += self.messenger.plan(outcomes, bed, now)
+
+    def _list(self, bed: Bed) -> None:
+        """Publish the complete list of a bed's alarms (AL-47)."""
+        self._list_seq += 1
+        payload = topics.alarm_list(bed, self.boot_id, self._list_seq, self.ward.now)
+        self.link.publish(topics.list_topic(self.root, bed.bed_id), payload, retain=True)
 
     # --- time -----------------------------------------------------------------------------------------------
 

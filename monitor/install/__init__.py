@@ -1,7 +1,7 @@
 """``afterwatch init FOLDER`` lays out a site; ``afterwatch credentials`` keeps its accounts.
 
-Law: a command says what it made and what a person must do next. What the broker must read again is named, because
-a credential that it has not read is none.
+Law: a command says what it made and what a person must do next. What the broker must read again is named,
+because a credential that it has not read is none.
 """
 
 from __future__ import annotations
@@ -91,7 +91,8 @@ def run_credentials(chosen: argparse.Namespace) -> int:
             if chosen.name in PROGRAMS:
                 yield f"then restart {chosen.name}; the broker keeps its messages meanwhile"
             else:
-                yield f"then give it to the device (user {login}); when it is back: credentials retire {chosen.name}"
+                yield f"then give it to the device, as user {login}, and once it is back:"
+                yield f"afterwatch credentials retire {chosen.name}"
 
     return _say(act())
 
@@ -102,7 +103,7 @@ def _say(lines: Iterable[str]) -> int:
     try:
         for line in lines:
             print(line)
-    except AccountError as fault:
+    except (AccountError, OSError) as fault:
         print(f"afterwatch: {fault}", file=sys.stderr)
         return BAD_FILE
     return 0

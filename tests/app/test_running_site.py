@@ -188,10 +188,10 @@ def test_al_47_the_retained_list_rebuilds_every_alarm_for_whoever_comes(
     )
     assert answer.status_code < 300, answer.text
     one.wait(lambda: urgent(one)[0]["acknowledged_by"] == "nina", "the acknowledgement in the list")
+    boots = {x["boot_id"] for x in one.of("bed-1/alarms")}
     monitor.kill()
     monitor.start()
     after = ear(broker.port)
-    boots = {x["boot_id"] for x in one.of("bed-1/alarms")}
     fresh = after.wait(
         lambda: [x for x in after.of("bed-1/alarms") if x["boot_id"] not in boots], "a list of the new boot"
     )
