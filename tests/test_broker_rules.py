@@ -1,4 +1,4 @@
-"""What a real Mosquitto makes of the settings, certificates, credentials and rules that `afterwatch init` writes.
+"""What a real Mosquitto makes of the settings, certificates and rules that `afterwatch init` writes.
 
 The law: what may and may not be said is written here once more, by hand, from the requirements; the broker
 decides, not our generator. Every pair of account and topic is tried, in both directions.
@@ -50,7 +50,7 @@ DENIED = 0x87  # MQTT 5, not authorized
 
 
 class SiteBroker(Mosquitto):
-    """A Mosquitto with the very file that `afterwatch init` wrote; only ports and the place on disk differ."""
+    """A Mosquitto with the file that `afterwatch init` wrote; only ports and the place on disk differ."""
 
     def __init__(self, executable: str, folder: Path, site: Path) -> None:
         """Start the broker of a site's folder."""
@@ -128,16 +128,22 @@ class Speaker:
     """One client of the broker, over TLS like a device or by the programs' door."""
 
     def __init__(
-        self, site: Site, login: str, *, client_id: str = "", tls: bool = True, secret: str = ""
+        self,
+        site: Site,
+        login: str,
+        *,
+        client_id: str = "",
+        tls: bool = True,
+        secret: str = "",
+        protocol: MQTTProtocolVersion = MQTTProtocolVersion.MQTTv5,
     ) -> None:
         """Connect as a login; `refused` says why not."""
         self.heard: list[tuple[str, bytes]] = []
         self.refused, self.dropped = "", threading.Event()
         self._answers: dict[int, int] = {}
         self._answered, self._ready = threading.Condition(), threading.Event()
-        self.client = paho.Client(
-            CallbackAPIVersion.VERSION2, client_id=client_id or login, protocol=MQTTProtocolVersion.MQTTv5
-        )
+        name = client_id or login
+        self.client = paho.Client(CallbackAPIVersion.VERSION2, client_id=name, protocol=protocol)
         self.client.username_pw_set(login, secret or site.secret(login))
         if tls:
             authority = ssl.create_default_context(cafile=str(site.folder / "tls" / "ca.pem"))
@@ -258,31 +264,38 @@ def may_hear(account: str, topic: str) -> bool:
 def test_s_03_every_forbidden_pair_is_denied_and_every_needed_one_allowed_to_publish(
     lay_out: Callable[..., Site], speak: Callable[..., Speaker]
 ) -> None:
-    """S-03, S-07: a device publishes only of itself, the monitor on no wildcard, and nobody else of alarms."""
+    """S-03, S-07: a device publishes only of itself, the monitor by no wildcard, nobody else of alarms."""
     site = lay_out()
     site.add_observer()
     observer = speak(site, OBSERVER)
     observer.subscribe("#")
-    pairs = [(account, topic) for account in ACCOUNTS for topic in TOPICS]
-    wrong = []
     for account in ACCOUNTS:
-        speaker = speak(site, account)
+        # As MQTT 3.1.1: Mosquitto 2.0.11 hangs up on an MQTT 5 client that it denies something.
+        speaker = speak(site, account, protocol=MQTTProtocolVersion.MQTTv311)
         assert not speaker.refused, f"{account}: {speaker.refused}"
         for topic in TOPICS:
-            allowed = speaker.say(topic, account.encode()) != DENIED
-            if allowed != may_say(account, topic):
-                wrong.append((account, topic, allowed))
-    assert not wrong
-    needed = sorted((topic, account.encode()) for account, topic in pairs if may_say(account, topic))
-    wait_for(lambda: len(observer.heard) >= len(needed), "what was allowed")
-    assert sorted(observer.heard) == needed, "what was denied must not be heard by anyone"
+            speaker.say(topic, account.encode())
+        assert not speaker.dropped.is_set()
+    last = (SPOKEN_BY_MONITOR[0], b"the last")
+    speak(site, "afterwatch").say(*last)
+    wait_for(lambda: last in observer.heard, "the last message")
+    pairs = [(topic, account.encode()) for account in ACCOUNTS for topic in TOPICS]
+    needed = [(topic, account) for topic, account in pairs if may_say(account.decode(), topic)]
+    assert sorted(observer.heard[:-1]) == sorted(needed), "heard: what was allowed, and nothing of the rest"
     print(f"{len(pairs)} pairs: {len(needed)} allowed, {len(pairs) - len(needed)} denied")
+
+
+def test_s_03_a_denied_message_is_answered_as_such(
+    lay_out: Callable[..., Site], speak: Callable[..., Speaker]
+) -> None:
+    """S-03: a device that speaks MQTT 5 is told that it may not, so that its maker finds the mistake."""
+    assert speak(lay_out(), "oximeter-1").say(f"{ROOT}/beds/bed-1/alarms") == DENIED
 
 
 def test_s_03_nobody_hears_what_is_not_for_them(
     lay_out: Callable[..., Site], speak: Callable[..., Speaker]
 ) -> None:
-    """S-03: a device hears only what is durable of it, whatever it subscribes to; reports reach the monitor alone."""
+    """S-03: a device hears only what is durable of it, whatever it asks for; reports reach the monitor."""
     site = lay_out()
     with site.accounts.rules.open("a") as rules:
         rules.write(f"\nuser {OBSERVER}\ntopic readwrite #\n")
@@ -326,14 +339,14 @@ def test_s_01_the_devices_door_speaks_new_tls_only_and_the_other_is_on_loopback(
     authority = str(site.folder / "tls" / "ca.pem")
     assert handshake(site, ssl.create_default_context(cafile=authority)) in ("TLSv1.2", "TLSv1.3")
     assert handshake(site, ssl.create_default_context(cafile=authority), "clinic.lan")
-    with pytest.raises(ssl.SSLCertVerificationError, match="not valid for 'evil.lan'"):
+    with pytest.raises(ssl.SSLCertVerificationError, match=r"not valid for 'evil\.lan'"):
         handshake(site, ssl.create_default_context(cafile=authority), "evil.lan")
     with pytest.raises(ssl.SSLCertVerificationError):
         handshake(site, ssl.create_default_context())
     old = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     old.load_verify_locations(authority)
     old.set_ciphers("DEFAULT@SECLEVEL=0")
-    with pytest.warns(DeprecationWarning):
+    with pytest.warns(DeprecationWarning, match="TLSv1"):
         old.minimum_version, old.maximum_version = ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1_1
     with pytest.raises((ssl.SSLError, ConnectionError)):
         handshake(site, old)
@@ -350,7 +363,7 @@ def test_s_01_the_devices_door_speaks_new_tls_only_and_the_other_is_on_loopback(
 def test_s_02_a_wrong_secret_is_refused_and_written_down(
     lay_out: Callable[..., Site], speak: Callable[..., Speaker], login: str, secret: str, tls: bool
 ) -> None:
-    """S-02, S-09: no one comes in by a wrong name or secret, by neither door, and the broker's log says so."""
+    """S-02, S-09: no one comes in by a wrong name or secret, by neither door; the broker's log says so."""
     site = lay_out()
     assert speak(site, login, secret=secret, tls=tls).refused == "Not authorized"
     wait_for(lambda: "not authorised" in site.broker.log.read_text(errors="replace"), "the line in the log")
@@ -386,7 +399,7 @@ def test_s_04_a_device_cannot_take_the_monitors_place(
 def test_a_message_over_the_limit_of_the_monitor_reaches_its_quarantine(
     lay_out: Callable[..., Site], speak: Callable[..., Speaker]
 ) -> None:
-    """P-25, S-05: what is too large for a report is not dropped by the broker unseen; the monitor must refuse it."""
+    """P-25, S-05: a message too large for a report is not dropped unseen; the monitor must refuse it."""
     site = lay_out()
     monitor = speak(site, "afterwatch", tls=False)
     monitor.subscribe(f"{ROOT}/devices/+/report")
@@ -402,7 +415,7 @@ def test_a_message_over_the_limit_of_the_monitor_reaches_its_quarantine(
 def test_s_02_a_devices_credential_is_renewed_without_a_gap(
     lay_out: Callable[..., Site], speak: Callable[..., Speaker]
 ) -> None:
-    """S-02: old and new login work side by side until the old one is retired; no reading is lost in between."""
+    """S-02: old and new login work side by side until the old one is retired; no reading is lost."""
     site, topic = lay_out(), f"{ROOT}/devices/oximeter-1/report"
     monitor = speak(site, "afterwatch", tls=False)
     monitor.subscribe(f"{ROOT}/devices/+/report")
@@ -413,7 +426,8 @@ def test_s_02_a_devices_credential_is_renewed_without_a_gap(
     assert old.say(topic, b"2") == 0, "the old login is alive until the device has the new one"
     new = speak(site, "oximeter-1~2")
     assert (new.refused, new.say(topic, b"3"), old.say(topic, b"4")) == ("", 0, 0)
-    assert new.say(f"{ROOT}/devices/cuff-1/report") == DENIED
+    assert speak(site, "oximeter-1~2").say(f"{ROOT}/devices/cuff-1/report") == DENIED
+    new = speak(site, "oximeter-1~2")
     assert site.accounts.retire("oximeter-1", site.configuration) == ["oximeter-1"]
     site.broker.reload()
     assert old.dropped.wait(10), "a retired login is dropped at once, not at its next connection"
@@ -428,7 +442,7 @@ def test_s_02_a_devices_credential_is_renewed_without_a_gap(
 def test_a_device_that_leaves_beds_toml_leaves_the_broker(
     lay_out: Callable[..., Site], speak: Callable[..., Speaker]
 ) -> None:
-    """S-02: `apply` ends the login of a device that is gone, makes one for a newcomer, and keeps the others."""
+    """S-02: `apply` ends the login of a device that is gone, makes a newcomer's, and keeps the others."""
     site = lay_out()
     secret = site.secret("cuff-1")
     gone = speak(site, "oximeter-1")
@@ -459,7 +473,7 @@ def test_new_certificates_serve_after_a_restart_and_the_devices_need_nothing_new
 def test_afterwatch_runs_over_tls_with_the_rules_that_init_wrote(
     lay_out: Callable[..., Site], speak: Callable[..., Speaker], tmp_path: Path
 ) -> None:
-    """Issue 8, item 5: device, broker and monitor with nothing but what `init` made; the reading becomes durable."""
+    """Issue 8, item 5: device, broker and monitor with what `init` made alone; the reading is durable."""
     site = lay_out(container=True)
     monitor = Running(tmp_path / "unused", 0, 1)
     monitor.folder = site.folder

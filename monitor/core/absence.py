@@ -90,7 +90,8 @@ def _judge_channel(turn: Turn, channel: str, watches: list[Watch]) -> None:
     missing: list[Watch] = []
     for watch in watches:
         reached = [priority for at, priority in _steps(turn, watch) if at <= turn.now]
-        blocked = _blocked(turn, watch.metric)
+        # While the cuff squeezes the probe's arm, what the oximeter says of itself is no news (AL-54).
+        blocked = _blocked(turn, watch.metric) if _since(turn, watch) <= turn.now else ""
         if not reached and not blocked:
             continue
         missing.append(watch)

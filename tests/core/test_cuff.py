@@ -202,6 +202,18 @@ def test_al_54_a_dropout_in_each_cycle_makes_no_alarm() -> None:
     assert "no-data:oximeter" in scene.rules()
 
 
+def test_al_54_an_oximeter_that_searches_under_the_cuff_is_no_news() -> None:
+    """AL-54, drill 6: it says ``searching`` while the cuff is up and a moment longer; for ever is an alarm."""
+    scene = squeezed(97, 1)
+    scene.report("oximeter-1", faults=("searching",))
+    scene.stream(40, spo2=None, pulse=None)
+    scene.report("cuff-1", faults=())
+    scene.stream(5, spo2=None, pulse=None)
+    assert not scene.of("AlarmRaised")
+    scene.stream(30, spo2=None, pulse=None)
+    assert "no-data:oximeter" in scene.rules()
+
+
 def test_al_54_only_the_same_limbs_channel_is_held() -> None:
     """AL-54: it only suppresses what the cuff disturbs; an ECG rate of 140 alarms."""
     scene = squeezed(97, 1)

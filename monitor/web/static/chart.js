@@ -14,10 +14,22 @@ export class Line {
     this.metric = metric;
     this.at = [];
     this.values = [];
+    this.low = Infinity;
+    this.high = -Infinity;
+  }
+
+  /** Remember the lowest and the highest, so that no redraw looks through all. */
+  reach(values) {
+    for (const value of values) {
+      if (value === null) continue;
+      if (value < this.low) this.low = value;
+      if (value > this.high) this.high = value;
+    }
   }
 
   /** Take a trace's points; several devices of one metric are merged by time. */
   take(at, values) {
+    this.reach(values);
     if (!this.at.length) {
       this.at = at.slice();
       this.values = values.slice();
@@ -34,6 +46,7 @@ export class Line {
     if (this.at.length && at <= this.at[this.at.length - 1] + 0.0015) return false;
     this.at.push(at);
     this.values.push(value);
+    this.reach([value]);
     return true;
   }
 
@@ -107,8 +120,7 @@ export class SessionChart {
 
   load(found) {
     for (const line of Object.values(this.lines)) {
-      line.at = [];
-      line.values = [];
+      Object.assign(line, { at: [], values: [], low: Infinity, high: -Infinity });
     }
     for (const trace of found.traces) this.lines[trace.metric]?.take(trace.at, trace.values);
     this.bands = found.bands;
@@ -116,6 +128,7 @@ export class SessionChart {
     this.from = found.from / 1000;
     this.to = found.to / 1000;
     this.live = found.live;
+    this.aligned = null;
     this.bars = this.cuff();
     if (this.plots.length) this.redraw();
     else this.make();
@@ -126,12 +139,32 @@ export class SessionChart {
     let grew = false;
     for (const [name, line] of Object.entries(this.lines)) {
       const one = numbers[name];
-      if (one?.at) grew = line.push(one.at / 1000, one.value) || grew;
+      if (!one?.at || !line.push(one.at / 1000, one.value)) continue;
+      grew = true;
+      this.extend(name, line);
     }
     this.to = now / 1000;
     if (grew) this.bars = this.cuff();
     this.redraw();
     return grew;
+  }
+
+  /** Add a line's newest point to what is aligned already; what does not fit at the end is aligned anew. */
+  extend(name, line) {
+    const place = { heart_rate: ["rate", 1], pulse_rate: ["rate", 2], spo2: ["spo2", 1] }[name];
+    if (!place || !this.aligned) return;
+    const columns = this.aligned[place[0]];
+    const x = columns[0];
+    const newest = line.at.length - 1;
+    const at = line.at[newest];
+    const last = x[x.length - 1];
+    const gap = newest > 0 && at - line.at[newest - 1] > GAP_S[name];
+    if (at < last || gap) {
+      this.aligned = null;
+      return;
+    }
+    if (at > last) for (const [n, column] of columns.entries()) column.push(n ? undefined : at);
+    columns[place[1]][x.length - 1] = line.values[newest];
   }
 
   cuff() {
@@ -141,8 +174,10 @@ export class SessionChart {
   }
 
   data() {
+    if (this.aligned) return this.aligned;
     const rate = align([this.lines.heart_rate, this.lines.pulse_rate]);
     const spo2 = align([this.lines.spo2]);
+    if (rate[0].length && spo2[0].length) this.aligned = { rate, spo2 };
     const ends = this.span();
     for (const one of [rate, spo2]) {
       if (one[0].length) continue;
@@ -211,18 +246,15 @@ export class SessionChart {
       if (one.low !== null) low = Math.min(low, one.low - 5);
     }
     for (const name of ["heart_rate", "pulse_rate"]) {
-      for (const value of this.lines[name].values) {
-        if (value === null) continue;
-        if (value > high) high = value + 5;
-        if (value < low) low = value - 5;
-      }
+      const line = this.lines[name];
+      high = Math.max(high, line.high + 5);
+      low = Math.min(low, line.low - 5);
     }
     return [Math.max(0, Math.floor(low / 10) * 10), Math.ceil(high / 10) * 10];
   }
 
   spo2Range() {
-    let low = 85;
-    for (const value of this.lines.spo2.values) if (value !== null && value < low) low = value;
+    const low = Math.min(85, this.lines.spo2.low);
     return [Math.max(0, Math.floor((low - 2) / 5) * 5), 100];
   }
 
