@@ -564,14 +564,17 @@ def restore(source: Path, folder: Path) -> Path | None:
 
 def _put(part: Path, path: Path) -> None:
     """Put a whole file in place at once: a power cut leaves the old one or the new one, never none."""
-    for place in (part, part.parent):
-        if place is part.parent:
-            part.replace(path)
-        number = os.open(place, os.O_RDONLY)
-        try:
-            os.fsync(number)
-        finally:
-            os.close(number)
+    _sync(part)
+    part.replace(path)
+    _sync(path.parent)
+
+
+def _sync(place: Path) -> None:
+    number = os.open(place, os.O_RDONLY)
+    try:
+        os.fsync(number)
+    finally:
+        os.close(number)
 
 
 def _must_be_sound(path: Path) -> None:
