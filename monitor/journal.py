@@ -38,7 +38,6 @@ from monitor.schema import (
     report_of,
     row_of,
 )
-from monitor.snapshot import load_protocol
 
 LEVEL_EVERY = 5000  # readings: the intervals of the overview are brought up to date so often
 SEQUENCES_SEARCHED = 5000  # of one device's newest readings, for a message that has no time of its own
@@ -225,8 +224,8 @@ class Journal:
         db = self._db
         stored = self._write_readings(batch.readings)
         db.executemany(
-            "INSERT OR IGNORE INTO protocol VALUES (?, ?, ?)",
-            [(digest, name, body) for digest, (name, body) in batch.protocols.items()],
+            "INSERT OR IGNORE INTO protocol VALUES (?, ?, ?, ?)",
+            [(one, name, body, checksum(one, name, body)) for one, (name, body) in batch.protocols.items()],
         )
         for outcome in batch.outcomes:
             self._append(outcome)
@@ -484,9 +483,8 @@ def _damaged(db: sqlite3.Connection) -> Iterator[str]:
         yield f"the state of bed {bed_id} is not as it was written"
     for (session_id,) in db.execute(_SESSION_UNLIKE_ITS_START):
         yield f"session {session_id} is not as its start in the log says"
-    for digest, body in db.execute("SELECT digest, body FROM protocol"):
-        if load_protocol(body).digest != digest:
-            yield f"the protocol {digest} is not as it was written"
+    for (digest,) in db.execute("SELECT digest FROM protocol WHERE crc IS NOT checksum(digest, name, body)"):
+        yield f"the protocol {digest} is not as it was written"
 
 
 def _broken(db: sqlite3.Connection) -> Iterator[str]:
@@ -502,11 +500,19 @@ def _broken(db: sqlite3.Connection) -> Iterator[str]:
                 yield f"the proof of removal {number} was changed, or one before it is missing"
                 return
             start = anchor if what == "outcome" else start
-    for number, body, kept in db.execute("SELECT id, body, chain FROM outcome ORDER BY id"):
+    for number, *row, body, kept in db.execute(
+        "SELECT id, at, bed_id, session_id, outcome, alarm_id, body, chain FROM outcome ORDER BY id"
+    ):
         start = hashlib.sha256(start + body.encode()).digest()
-        if start != kept:
+        if start != kept or row != _found_by(orjson.loads(body)):
             yield f"outcome {number} was changed, or one before it is missing"
             return
+
+
+def _found_by(body: dict[str, Any]) -> list[Any]:
+    """Return the columns by which an outcome is found, from its body."""
+    names = ("bed_id", "session_id", "outcome", "alarm_id")
+    return [micros(datetime.fromisoformat(body["at"])), *map(body.get, names)]
 
 
 def backup(folder: Path, target: Path) -> int:

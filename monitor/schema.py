@@ -69,6 +69,8 @@ MIGRATIONS: tuple[str, ...] = (
     UPDATE reading SET crc = checksum(bed, at, {REPORT});
     ALTER TABLE snapshot ADD COLUMN crc INTEGER;
     UPDATE snapshot SET crc = checksum(bed_id, at, reading, body);
+    ALTER TABLE protocol ADD COLUMN crc INTEGER;
+    UPDATE protocol SET crc = checksum(digest, name, body);
     CREATE TABLE level (
         device INTEGER NOT NULL, slot INTEGER NOT NULL, bed INTEGER NOT NULL,
         {", ".join(f"{name}_low REAL, {name}_high REAL" for name in METRIC_COLUMNS)},

@@ -14,6 +14,7 @@ import ssl
 import subprocess
 import threading
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -135,7 +136,6 @@ class Speaker:
         client_id: str = "",
         tls: bool = True,
         secret: str = "",
-        protocol: MQTTProtocolVersion = MQTTProtocolVersion.MQTTv5,
     ) -> None:
         """Connect as a login; `refused` says why not."""
         self.heard: list[tuple[str, bytes]] = []
@@ -143,7 +143,9 @@ class Speaker:
         self._answers: dict[int, int] = {}
         self._answered, self._ready = threading.Condition(), threading.Event()
         name = client_id or login
-        self.client = paho.Client(CallbackAPIVersion.VERSION2, client_id=name, protocol=protocol)
+        self.client = paho.Client(
+            CallbackAPIVersion.VERSION2, client_id=name, protocol=MQTTProtocolVersion.MQTTv5
+        )
         self.client.username_pw_set(login, secret or site.secret(login))
         if tls:
             authority = ssl.create_default_context(cafile=str(site.folder / "tls" / "ca.pem"))
@@ -153,6 +155,8 @@ class Speaker:
         self.client.on_disconnect = lambda *_: self.dropped.set()
         self.client.on_publish = self._published
         self.client.on_subscribe = lambda *_: self._ready.set()
+        # Mosquitto 2.0.11 hangs up on who publishes what is denied, after it has said so.
+        self.client.reconnect_delay_set(0.01, 0.01)  # type: ignore[arg-type]
         self.client.connect(LOOPBACK, site.broker.tls_port if tls else site.broker.port)
         self.client.loop_start()
         assert self._ready.wait(10), f"{login} had no answer"
@@ -270,12 +274,11 @@ def test_s_03_every_forbidden_pair_is_denied_and_every_needed_one_allowed_to_pub
     observer = speak(site, OBSERVER)
     observer.subscribe("#")
     for account in ACCOUNTS:
-        # As MQTT 3.1.1: Mosquitto 2.0.11 hangs up on an MQTT 5 client that it denies something.
-        speaker = speak(site, account, protocol=MQTTProtocolVersion.MQTTv311)
+        speaker = speak(site, account)
         assert not speaker.refused, f"{account}: {speaker.refused}"
         for topic in TOPICS:
-            speaker.say(topic, account.encode())
-        assert not speaker.dropped.is_set()
+            allowed = speaker.say(topic, account.encode()) != DENIED
+            assert allowed == may_say(account, topic), (account, topic, allowed)
     last = (SPOKEN_BY_MONITOR[0], b"the last")
     speak(site, "afterwatch").say(*last)
     wait_for(lambda: last in observer.heard, "the last message")
@@ -283,13 +286,6 @@ def test_s_03_every_forbidden_pair_is_denied_and_every_needed_one_allowed_to_pub
     needed = [(topic, account) for topic, account in pairs if may_say(account.decode(), topic)]
     assert sorted(observer.heard[:-1]) == sorted(needed), "heard: what was allowed, and nothing of the rest"
     print(f"{len(pairs)} pairs: {len(needed)} allowed, {len(pairs) - len(needed)} denied")
-
-
-def test_s_03_a_denied_message_is_answered_as_such(
-    lay_out: Callable[..., Site], speak: Callable[..., Speaker]
-) -> None:
-    """S-03: a device that speaks MQTT 5 is told that it may not, so that its maker finds the mistake."""
-    assert speak(lay_out(), "oximeter-1").say(f"{ROOT}/beds/bed-1/alarms") == DENIED
 
 
 def test_s_03_nobody_hears_what_is_not_for_them(
@@ -372,7 +368,17 @@ def test_s_02_a_wrong_secret_is_refused_and_written_down(
 def test_s_02_nobody_comes_in_without_a_name(lay_out: Callable[..., Site]) -> None:
     """S-02: no anonymous client, by neither door."""
     site = lay_out()
-    publish = [program("mosquitto_pub", "mosquitto-clients"), "-h", LOOPBACK, "-t", "x", "-m", "x"]
+    publish = [
+        program("mosquitto_pub", "mosquitto-clients"),
+        "-h",
+        LOOPBACK,
+        "-i",
+        "me",
+        "-t",
+        "x",
+        "-m",
+        "x",
+    ]
     tls = ["-p", str(site.broker.tls_port), "--cafile", str(site.folder / "tls" / "ca.pem")]
     for door in (tls, ["-p", str(site.broker.port)]):
         done = subprocess.run([*publish, *door], capture_output=True, text=True, check=False, timeout=20)
@@ -406,7 +412,9 @@ def test_a_message_over_the_limit_of_the_monitor_reaches_its_quarantine(
     device = speak(site, "oximeter-1")
     assert device.say(f"{ROOT}/devices/oximeter-1/report", b"x" * 16_385) == 0
     wait_for(lambda: len(monitor.heard) == 1, "the message")
-    assert device.say(f"{ROOT}/devices/oximeter-1/report", b"x" * 300_000) >= 0x80
+    device.client.publish(f"{ROOT}/devices/oximeter-1/report", b"x" * 300_000, qos=1)
+    assert device.dropped.wait(10), "what could fill the broker's memory is not taken"
+    assert len(monitor.heard) == 1
 
 
 # --- new credentials ----------------------------------------------------------------------------------------
@@ -485,7 +493,7 @@ def test_afterwatch_runs_over_tls_with_the_rules_that_init_wrote(
     assert "tls_ca" in settings
     monitor.start()
     try:
-        wait_for(lambda: health(monitor)["broker"] == "connected", "the link", 20)
+        wait_for(lambda: healthy(monitor), "the link", 20)
         listener = speak(site, "listener")
         listener.subscribe(f"{ROOT}/#")
         device = speak(site, "oximeter-1")
@@ -504,7 +512,11 @@ def test_afterwatch_runs_over_tls_with_the_rules_that_init_wrote(
     assert code == 0, monitor.log.read_text(errors="replace")[-2000:]
 
 
-def health(monitor: Running) -> dict[str, Any]:
-    """Ask the monitor how it is."""
-    with urllib.request.urlopen(f"{monitor.address}/healthz", timeout=5) as answer:
-        return dict(json.load(answer))
+def healthy(monitor: Running) -> bool:
+    """Ask the monitor whether it is well: link up, journal durable, loop running."""
+    try:
+        with urllib.request.urlopen(f"{monitor.address}/healthz", timeout=5) as answer:
+            return bool(json.load(answer)["ok"])
+    except urllib.error.HTTPError as refused:
+        refused.close()
+        return False

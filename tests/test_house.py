@@ -111,6 +111,8 @@ FLOORS: dict[str, tuple[str, ...]] = {
     # Programs of their own: they talk to the broker, and know the monitor only by its formats and files.
     "monitor.bridge": GROUND,
     "monitor.discover": GROUND,
+    # Lays out a site before anything runs; the first person is made by the house's own list of users.
+    "monitor.install": (*GROUND, "monitor.web"),
     "monitor.app": (*GROUND, *ROOMS),
     # The command line and the demo stand on top: they choose what to start.
     "monitor.__main__": ("monitor",),
@@ -174,7 +176,7 @@ DOORS: dict[str, tuple[str, ...]] = {
     "argon2": ("monitor.web",),
     "pyotp": ("monitor.web",),
     "prometheus_client": ("monitor.web",),
-    "cryptography": ("monitor.web", "monitor.records", "monitor.notify"),
+    "cryptography": ("monitor.web", "monitor.records", "monitor.notify", "monitor.install"),
     "reportlab": ("monitor.records",),
     "fhir": ("monitor.records", "monitor.formats"),
     "hl7": ("monitor.formats",),

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future
 from datetime import datetime
+from functools import partial
 from typing import Any, Protocol
 
 import orjson
@@ -23,6 +24,7 @@ from monitor.app import topics
 from monitor.app.inbox import Ask, Inbox
 from monitor.app.reader import Reader
 from monitor.app.recorder import Job, Recorder
+from monitor.app.self_check import DEVICE, SelfCheck
 from monitor.app.station import Station
 from monitor.app.ward import STATION, Ward
 from monitor.clock import Clock
@@ -45,6 +47,7 @@ TICK_S = 0.25
 HEARTBEAT_S = 10.0
 CONTINUE_S = 30.0
 COMMITTED_S = 1.0
+SELF_CHECK_S = 60.0  # AL-34
 STALL_S = 2.0  # R-21
 
 Counter = tuple[str | None, int | None]  # boot id and sequence of a device
@@ -93,6 +96,7 @@ class Monitor:
         self.recorder = Recorder(self.journal, self._disk_trouble)
         self.inbox = Inbox(self._link_changed)
         self.station = Station()
+        self.self_check = SelfCheck(self.root, boot_id)
         self.link = self._make_link()
         self.messenger: Messenger | None = None
         self.on_change: Callable[[], None] = lambda: None
@@ -116,6 +120,7 @@ class Monitor:
         will = Will(status, presence("offline", self.boot_id), presence("online", self.boot_id))
         subscriptions = [f"{self.root}/devices/+/report", f"{self.root}/devices/+/status"]
         subscriptions += [device.topic for device in self.configuration.ward.devices if device.topic]
+        subscriptions.append(self.self_check.answer_topic)
         return Link(self.configuration.clinic.broker, subscriptions, will, self.inbox, self.clock)
 
     # --- what others may ask, from any thread ---------------------------------------------------------------
@@ -129,6 +134,10 @@ class Monitor:
     def beds(self) -> Mapping[str, Bed]:
         """Return every bed as it is now, in wall order, the station last."""
         return self.ward.beds
+
+    def station_bed(self) -> Bed:
+        """Return the station's bed as it is."""
+        return self.ward.beds[STATION]
 
     def now(self) -> datetime:
         """Return the present instant on the monitor's clock."""
@@ -163,6 +172,7 @@ class Monitor:
             "loop_age_s": round(self.stalled_s(), 3),
             "annunciators": self.station.sounding(),
             "dead_channels": sorted(self.messenger.dead_channels()) if self.messenger else [],
+            "self_check_s": self.self_check.took_s,
             "clock_drift_s": round(getattr(self.clock, "drift_s", lambda: 0.0)(), 3),
         }
 
@@ -215,7 +225,7 @@ class Monitor:
         for ask in self.inbox.asks():
             self._guard(ask)
         for envelope in envelopes:
-            self._take(envelope)
+            self._guard(partial(self._take, envelope))
         self._pass_time()
         self._hand_over()
         self._turned_at = time.monotonic()
@@ -238,6 +248,9 @@ class Monitor:
         ward = self.ward
         ward.now = max(ward.now, envelope.received_at)
         envelope = envelope._replace(received_at=ward.now)
+        if envelope.topic == self.self_check.answer_topic:
+            self.self_check.heard(envelope.payload, ward.now)
+            return
         device_id = self.reader.device_of(envelope.topic)
         try:
             reports = self.reader.read(envelope, device_id)
@@ -250,6 +263,10 @@ class Monitor:
     def _observe(self, report: Report, envelope: Envelope) -> None:
         if report.sequence is not None:
             self._counters[report.device_id] = (report.boot_id, report.sequence)
+        if report.device_id == DEVICE and not report.retained:
+            self.link.publish(self.self_check.answer_topic, self.self_check.judge(report, self.ward.now))
+            self.ward.batch.readings.append(("", report))
+            return
         try:
             bed_id = self.ward.observe(report)
         except Exception as fault:  # the old bed stands (DESIGN §5)
@@ -323,6 +340,7 @@ class Monitor:
             (COMMITTED_S, self._say_committed),
             (HEARTBEAT_S, self._beat),
             (CONTINUE_S, self._continue),
+            (SELF_CHECK_S, self._check_self),
         ):
             if clock >= self._due_at.get(act.__name__, 0.0):
                 self._due_at[act.__name__] = clock + every_s
@@ -333,11 +351,15 @@ class Monitor:
         present = list(self.ward.beds[STATION].alarms)
         for one in self.station.judge(self.ward.beds.values(), self.link.reason, dead, present):
             self.ward.condition(*one)
+        verdict = self.self_check.verdict(self.ward.now) if self.link.connected else None
+        if verdict is not None:
+            self.ward.condition(*verdict)
 
     def _say_committed(self) -> None:
         newest: dict[str, Counter] = {}
         while not self._durable.empty():
             newest |= self._durable.get()
+        self.self_check.durable(*newest.pop(DEVICE, (None, None)), self.ward.now)
         for device_id, (boot_id, sequence) in newest.items():
             payload = orjson.dumps({"boot_id": boot_id, "sequence": sequence})
             self.link.publish(topics.committed_topic(self.root, device_id), payload, retain=True)
@@ -352,6 +374,12 @@ class Monitor:
         for bed in self.ward.beds.values():
             for payload in topics.continuing(bed, self.boot_id, self.ward.now):
                 self.link.publish(topics.phase_topic(self.root, bed.bed_id), payload)
+
+    def _check_self(self) -> None:
+        if not self.link.connected:  # then the link is what is wrong; look again soon
+            self._due_at[self._check_self.__name__] = time.monotonic() + COMMITTED_S
+            return
+        self.link.publish(self.self_check.report_topic, self.self_check.begin(self.ward.now))
 
     # --- the link and the disk ------------------------------------------------------------------------------
 

@@ -17,6 +17,7 @@ from typing import Any
 from monitor import notify, records, web
 from monitor.app.loop import STATION, Monitor
 from monitor.app.messenger import Messenger
+from monitor.app.watchdog import Watchdog
 from monitor.clock import SystemClock
 from monitor.config import Configuration
 from monitor.core import inputs as given
@@ -57,6 +58,14 @@ class Site:
         self.monitor.on_change = self.application.hub.changed
         settings = configuration.clinic.web
         self.server = web.Server(self.application, settings.host, settings.port)
+        outside = configuration.clinic.watchdog
+        self.watchdog = Watchdog(
+            self.monitor,
+            self.messenger.plan,
+            self.messenger.submit,
+            outside.ping_url(),
+            outside.ping_every_s,
+        )
         self._ended = threading.Event()
 
     def start(self) -> None:
@@ -68,6 +77,7 @@ class Site:
                 self.monitor.submit(bed_id, given.SetLadder(ladder))
         self.messenger.submit(self.monitor.left_due)
         self.server.start()
+        self.watchdog.start()
 
     def stop(self) -> bool:
         """Tell those who rely on us, then end; return whether everything became durable."""
@@ -77,6 +87,7 @@ class Site:
             self.monitor.submit(STATION, given.ReportCondition("stopping", "high", text)).result(5.0)
             self.messenger.flush(FLUSH_S)
             self.monitor.submit(STATION, given.ClearCondition("stopping")).result(5.0)
+        self.watchdog.stop()
         self.server.stop()
         return self.monitor.stop()
 

@@ -149,6 +149,18 @@ def _people(names: list[str], present: list[Person]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(found))
 
 
+class Watchdog(_Strict):
+    """Somebody outside, told every ``ping_every_s`` seconds that we live, who notices when that ends."""
+
+    ping_url_env: str = ""
+    ping_url_file: str = ""
+    ping_every_s: float = Field(30.0, ge=5, le=600)
+
+    def ping_url(self) -> str:
+        """Return the address to ask; empty when none is configured."""
+        return read_secret(self.ping_url_env, self.ping_url_file)
+
+
 class Clinic(_Strict):
     """``clinic.toml``."""
 
@@ -157,6 +169,7 @@ class Clinic(_Strict):
     store: Store = Store()
     web: Web = Web()
     notify: Notify = Notify()
+    watchdog: Watchdog = Watchdog()
 
 
 class BedEntry(_Strict):
