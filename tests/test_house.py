@@ -165,6 +165,7 @@ DOORS: dict[str, tuple[str, ...]] = {
     ),
     "apprise": ("monitor.notify",),
     "influxdb_client": ("monitor.series",),
+    "urllib3": ("monitor.series",),  # what influxdb-client raises when nobody answers
     "sqlite3": ("monitor.journal", "monitor.series", "monitor.bridge"),
     "fastapi": ("monitor.web",),
     "starlette": ("monitor.web",),

@@ -392,7 +392,7 @@ def test_r_05_a_flipped_bit_is_found_or_changed_nothing(kept: Path, tmp_path: Pa
 
 TAMPERING = {
     "an outcome changed": (
-        "UPDATE outcome SET body = replace(body, 'high', 'low') WHERE id = 5",
+        "UPDATE outcome SET body = replace(body, 'bed-1', 'bed-9') WHERE id = 5",
         "outcome 5",
     ),
     "an outcome removed": ("DELETE FROM outcome WHERE id = 3", "outcome 4"),

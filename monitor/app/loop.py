@@ -64,6 +64,10 @@ class Messenger(Protocol):
         """Return the alarms of which nothing more is to be sent, with the reason."""
         ...
 
+    def digests(self, now: datetime) -> list[Due]:
+        """Return the words for what was told together in a flood."""
+        ...
+
     def submit(self, due: Iterable[Due]) -> None:
         """Send them; a key that was submitted before is ignored."""
         ...
@@ -347,6 +351,8 @@ class Monitor:
                 self._guard(act)
 
     def _judge_house(self) -> None:
+        if self.messenger is not None:
+            self.ward.batch.due += self.messenger.digests(self.ward.now)
         dead = self.messenger.dead_channels() if self.messenger else {}
         present = list(self.ward.beds[STATION].alarms)
         for one in self.station.judge(self.ward.beds.values(), self.link.reason, dead, present):

@@ -7,17 +7,21 @@ sent, what is settled is not (P-35, P-36). Nothing here waits for a service.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from monitor import notify
 from monitor.clock import Clock
 from monitor.config import Configuration
+from monitor.core import flood
 from monitor.core.outcomes import Outcome
 from monitor.core.turn import Bed
 from monitor.journal import Due, Settled
 from monitor.notify.message import Link
 
 __all__ = ["Messenger"]
+
+
+DIGEST_EVERY = timedelta(seconds=60)
 
 
 class Messenger:
@@ -35,15 +39,35 @@ class Messenger:
         self._configuration, self._clock, self._link = configuration, clock, link
         self._settle, self._divert = settle, divert
         self._notifier = notify.Notifier(configuration.clinic.notify.targets, self._report, clock)
+        self._floods: dict[str, flood.Flood] = {}
+        self._digested: dict[str, datetime] = {}
         self.delivered = 0
 
     def plan(self, outcomes: Iterable[Outcome], bed: Bed, now: datetime) -> list[Due]:
-        """Return the notifications that outcomes make due."""
+        """Return the notifications that outcomes make due; in a flood the milder ones wait (AL-55)."""
         return [
             _due(one)
             for outcome in outcomes
             for one in notify.plan(outcome, bed, self._configuration, now, self._link)
+            if self._admitted(one, outcome, now)
         ]
+
+    def _admitted(self, one: notify.Notification, outcome: Outcome, now: datetime) -> bool:
+        if outcome.outcome not in ("AlarmRaised", "AlarmEscalated"):
+            return True
+        before = self._floods.get(one.target, flood.CALM)
+        self._floods[one.target], told = flood.admit(before, one.priority, now)
+        return told == "tell"
+
+    def digests(self, now: datetime) -> list[Due]:
+        """Return, at most once a minute for each target, the words for what waits in a flood."""
+        found: list[Due] = []
+        for target, before in self._floods.items():
+            after, words = flood.digest(before)
+            if words and now - self._digested.get(target, now - DIGEST_EVERY) >= DIGEST_EVERY:
+                self._floods[target], self._digested[target] = after, now
+                found.append(_due(notify.collected(words, target, self._configuration, now)))
+        return found
 
     def cancels(self, outcomes: Iterable[Outcome], bed: Bed) -> list[tuple[str, str]]:
         """Return the alarms of which nothing more is to be sent, with the reason (P-35)."""

@@ -49,9 +49,38 @@ class Broker(_Strict):
 
 
 class Store(_Strict):
-    """Where the journal lies; a relative path counts from the configuration folder."""
+    """Where the journal lies; a relative path counts from the configuration folder.
+
+    ``keep_readings_days`` and ``keep_records_days`` (sessions, alarms, who did what) are the site's policy of
+    retention; 0 keeps for ever.
+    """
 
     path: str = "../store"
+    keep_readings_days: int = Field(0, ge=0, le=36500)
+    keep_records_days: int = Field(0, ge=0, le=36500)
+
+
+class Series(_Strict):
+    """Where the journal is mirrored to: InfluxDB 2.x, 3.x, Cloud or VictoriaMetrics; without ``url`` nowhere.
+
+    ``lag_alarm_s`` is how far behind the mirror may be before somebody is told; ``read`` lets charts ask it
+    for what the journal no longer holds.
+    """
+
+    url: str = Field("", pattern=r"^(https?://[^\s/@]+(/\S*)?)?$")
+    org: str = ""
+    bucket: str = "afterwatch"
+    token_env: str = ""
+    token_file: str = ""
+    tls_ca: str = ""
+    timeout_s: float = Field(10.0, ge=0.5, le=120)
+    batch: int = Field(5000, ge=1, le=20000)
+    lag_alarm_s: float = Field(300.0, ge=5, le=86400)
+    read: bool = False
+
+    def token(self) -> str:
+        """Return the token; empty when none is configured."""
+        return read_secret(self.token_env, self.token_file)
 
 
 class Web(_Strict):
@@ -167,6 +196,7 @@ class Clinic(_Strict):
     site: Site = Site()
     broker: Broker = Broker()
     store: Store = Store()
+    series: Series = Series()
     web: Web = Web()
     notify: Notify = Notify()
     watchdog: Watchdog = Watchdog()

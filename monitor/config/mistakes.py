@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
-from monitor.config.entries import Broker, Clinic, DeviceEntry, Notify, Target, Ward
+from monitor.config.entries import Broker, Clinic, DeviceEntry, Notify, Series, Store, Target, Ward
 from monitor.core.protocol import Protocol, Watch
 from monitor.core.vitals import METRICS
 from monitor.formats import FORMATS
@@ -48,6 +48,8 @@ def clinic_mistakes(clinic: Clinic, beds: Collection[str] | None) -> Iterator[Mi
     if not _zone_exists(clinic.site.zone):
         yield Mistake(CLINIC, "site.zone", f"no time zone {clinic.site.zone!r}", ZONE_REMEDY)
     yield from _broker(clinic.broker)
+    yield from _store(clinic.store)
+    yield from _series(clinic.series)
     yield from _targets(clinic.notify.targets)
     yield from _routes(clinic.notify, beds)
     yield from _people(clinic.notify)
@@ -83,6 +85,25 @@ def _broker(broker: Broker) -> Iterator[Mistake]:
     if broker.tls_ca and not Path(broker.tls_ca).is_file():
         remedy = "give the path of the broker's CA certificate (PEM)"
         yield Mistake(CLINIC, "broker.tls_ca", f"no file {broker.tls_ca!r}", remedy)
+
+
+def _store(store: Store) -> Iterator[Mistake]:
+    if store.keep_records_days and not 0 < store.keep_readings_days <= store.keep_records_days:
+        text = "readings would be kept longer than the sessions they belong to"
+        remedy = "give keep_readings_days at most as many days"
+        yield Mistake(CLINIC, "store.keep_records_days", text, remedy)
+
+
+def _series(series: Series) -> Iterator[Mistake]:
+    if series.read and not series.url:
+        yield Mistake(CLINIC, "series.read", "there is nothing to read from", "add url, or remove read")
+    if series.url and (series.token_env or series.token_file) and not series.token():
+        place = series.token_env or series.token_file
+        remedy = "set it, or remove the key"
+        yield Mistake(CLINIC, "series.token", f"{place} is not there or empty", remedy)
+    if series.tls_ca and not Path(series.tls_ca).is_file():
+        remedy = "give the path of the store's CA certificate (PEM)"
+        yield Mistake(CLINIC, "series.tls_ca", f"no file {series.tls_ca!r}", remedy)
 
 
 def _targets(targets: list[Target]) -> Iterator[Mistake]:

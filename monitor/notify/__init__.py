@@ -7,7 +7,7 @@ took a message is not a nurse who saw it: only a person's answer ends the tellin
 
 from monitor.notify.answer import Answer, Answers
 from monitor.notify.delivery import FINAL, Dead, Notifier, Result
-from monitor.notify.message import DISCLAIMER, Notification, cancels, divert, dump, load, plan
+from monitor.notify.message import DISCLAIMER, Notification, cancels, collected, divert, dump, load, plan
 from monitor.notify.service import Sent, Trial, connect, try_targets
 
 __all__ = [
@@ -22,6 +22,7 @@ __all__ = [
     "Sent",
     "Trial",
     "cancels",
+    "collected",
     "connect",
     "divert",
     "dump",

@@ -95,6 +95,18 @@ def plan(
     return tuple(made)
 
 
+def collected(words: str, target: str, configuration: Configuration, now: datetime) -> Notification:
+    """Return the message for alarms that were told together, because there were too many (AL-55)."""
+    notify = configuration.clinic.notify
+    title = f"[{configuration.clinic.site.name}] {words}"
+    body = "\n".join([words, DISCLAIMER])
+    until = now + timedelta(seconds=notify.lifetime_s)
+    key = f"collected/{target}/{now.isoformat()}"
+    return Notification(
+        key, "", STATION, "", target, "medium", "real", title, body, now, until, follow_up=True
+    )
+
+
 def cancels(outcome: Outcome, bed: Bed) -> tuple[str, ...]:
     """Return the alarms whose queued messages an outcome ends (P-35): known to a person, or of no session.
 

@@ -145,7 +145,7 @@ class Embedded:
             values += list(names)
         with self._reading() as db:
             rows = db.execute(f"SELECT id, body FROM outcome {where} ORDER BY id LIMIT ?", (*values, limit))
-            return [Entry(number, _outcome(body)) for number, body in rows]
+            return [Entry(number, outcome_of(body)) for number, body in rows]
 
     def deliveries(self, session_id: str) -> list[Delivery]:
         """Return what became of the notifications of a session's alarms, oldest first."""
@@ -305,7 +305,8 @@ def _summary(row: tuple[Any, ...]) -> SessionSummary:
     return SessionSummary(**line)
 
 
-def _outcome(body: str) -> Outcome:
+def outcome_of(body: str) -> Outcome:
+    """Return the outcome that the journal keeps as JSON."""
     fields = orjson.loads(body)
     fields["at"] = datetime.fromisoformat(fields["at"])
     return Outcome(**fields)

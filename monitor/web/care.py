@@ -14,10 +14,12 @@ from typing import Any
 from fastapi import APIRouter, HTTPException, Request, Response
 
 from monitor.core.inputs import (
+    Accept,
     Acknowledge,
     Associate,
     Dissociate,
     PauseAlarm,
+    Reject,
     ResetAlarm,
     ResumeAlarm,
     StartSession,
@@ -143,29 +145,19 @@ def _alarms(house: House) -> APIRouter:
         seat = _carer(house, request, bed_id)
         return await _do(house, request, response, seat, bed_id, ResumeAlarm(alarm_id, seat.name))
 
-    for word, accepted in (("accept", True), ("reject", False)):
-        if house.options.accept is not None:
-            router.add_api_route(
-                f"/{word}",
-                _answering(house, accepted=accepted),
-                methods=["POST"],
-                summary="Take responsibility" if accepted else "Pass responsibility to the next at once",
-            )
-    return router
-
-
-def _answering(house: House, *, accepted: bool) -> Endpoint:
-    async def answer(bed_id: str, alarm_id: str, request: Request, response: Response) -> dict[str, Any]:
+    @router.post("/accept", summary="Take responsibility; sound and light stay until somebody acknowledges")
+    async def accept(bed_id: str, alarm_id: str, request: Request, response: Response) -> dict[str, Any]:
         seat = _carer(house, request, bed_id)
-        assert house.options.accept is not None  # noqa: S101 - the route exists only then
-        try:
-            house.options.accept(bed_id, alarm_id, seat.name, accepted)
-        except ValueError as why:
-            raise HTTPException(409, str(why)) from None
-        house.seated(response, house.doors.touch(seat), request)
-        return {"done": True}
+        return await _do(house, request, response, seat, bed_id, Accept(alarm_id, seat.name))
 
-    return answer
+    @router.post("/reject", summary="Pass responsibility to the next level at once")
+    async def reject(
+        bed_id: str, alarm_id: str, body: forms.Rejection, request: Request, response: Response
+    ) -> dict[str, Any]:
+        seat = _carer(house, request, bed_id)
+        return await _do(house, request, response, seat, bed_id, Reject(alarm_id, seat.name, body.reason))
+
+    return router
 
 
 def _devices(house: House) -> APIRouter:

@@ -106,7 +106,7 @@ class ScoreForm(_Timed):
 class Note(_Timed):
     """A symptom, an intervention or a note."""
 
-    kind: Literal["note", "symptom", "intervention", "correction"] = "note"
+    kind: Literal["note", "symptom", "intervention"] = "note"
     text: Annotated[str, Field(min_length=1, max_length=2000)]
 
     def make(self, seat: Seat) -> Input:
@@ -212,11 +212,31 @@ class AlarmPause(Form):
     reason: Annotated[str, Field(min_length=1, max_length=500)]
 
 
-class Disposition(Form):
-    """What an alarm was, said by a clinician afterwards (AF-13)."""
+class Rejection(Form):
+    """A person cannot take an alarm."""
 
-    code: Literal["actionable", "known", "artefact", "technical", "other"]
+    reason: Reason = ""
+
+
+class Signature(Form):
+    """A clinician signs, perhaps with a remark."""
+
+    text: Reason = ""
+
+
+class Disposition(Form):
+    """What an alarm was, said afterwards: one of the core's words (AF-13)."""
+
+    code: Annotated[str, Field(max_length=40)]
     note: Reason = ""
+
+
+class Correction(Form):
+    """An entry of the record is wrong: what is right, and why."""
+
+    entry_id: int = Field(ge=1)
+    text: Annotated[str, Field(min_length=1, max_length=2000)]
+    reason: Annotated[str, Field(min_length=1, max_length=500)]
 
 
 class LimitProposal(Form):

@@ -11,7 +11,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from fastapi import HTTPException, Request, Response
 
@@ -31,7 +31,20 @@ LABEL = (
     "alarm; designed after IEC 60601-1-8, claims no conformity."
 )
 ANSWER_WITHIN_S = 8.0
-Export = tuple[str, Callable[[str], bytes]]
+
+
+class Export(NamedTuple):
+    """One way out of a session's record.
+
+    ``make`` gets the session's id and raises ValueError, in words for people, when this record cannot be given
+    in this form. ``routes``: the routes of administration it is for; none means every one.
+    """
+
+    media_type: str
+    suffix: str
+    title: str
+    make: Callable[[str], bytes]
+    routes: tuple[str, ...] = ()
 
 
 class DrillRuns(Protocol):
@@ -58,17 +71,16 @@ class DrillRuns(Protocol):
 class Options:
     """What the house offers beyond desk and archive; what is missing is left out of the pages.
 
-    ``sign(session_id, by)`` signs a record; ``dispose(alarm_id, code, by)`` says what an alarm was (AF-13);
-    ``accept(bed_id, alarm_id, by, accepted)`` takes or passes on responsibility; ``test_routes()`` sends a
-    message to every target and returns a row for each.
+    ``read_answer(token)`` returns the bed, the alarm and the holder of an answer link, and raises ValueError
+    with what to tell the person; ``duty_changed()`` is called when other people are on duty; ``test_routes()``
+    sends a message to every target and returns a row for each.
     """
 
     exports: Mapping[str, Export] = field(default_factory=dict)
     drills: Callable[[], Sequence[Mapping[str, Any]]] | None = None
     drill_runs: DrillRuns | None = None
-    sign: Callable[[str, str], None] | None = None
-    dispose: Callable[[str, str, str], None] | None = None
-    accept: Callable[[str, str, str, bool], None] | None = None
+    read_answer: Callable[[str], tuple[str, str, str]] | None = None
+    duty_changed: Callable[[], None] = lambda: None
     test_routes: Callable[[], Sequence[Mapping[str, Any]]] | None = None
     ledger: Path | None = None
 
@@ -88,6 +100,7 @@ class House:
     writes: Throttle = field(default_factory=lambda: Throttle(30, 5))
     acknowledgements: Throttle = field(default_factory=lambda: Throttle(3, 0.5))
     entries: Throttle = field(default_factory=lambda: Throttle(5, 5 / 60))
+    links: Throttle = field(default_factory=lambda: Throttle(20, 1))
     kept: OrderedDict[str, asyncio.Future[dict[str, Any]]] = field(default_factory=OrderedDict)
 
     # --- who --------------------------------------------------------------------------------------------

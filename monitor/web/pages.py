@@ -15,6 +15,7 @@ from fastapi import APIRouter, Form, HTTPException, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from jinja2 import Environment, FileSystemLoader, select_autoescape
 
+from monitor.core.remarks import DISPOSITIONS
 from monitor.core.visit import SCALES
 from monitor.core.vitals import METRICS
 from monitor.web import entry, records
@@ -222,10 +223,9 @@ def _record_pages(house: House, draw: _Drawer) -> APIRouter:
             bed=summary.bed_id,
             bed_label=house.label_of(summary.bed_id),
             protocol=house.archive.protocol_of(session_id),
-            exports=list(house.options.exports),
-            can_sign=house.options.sign is not None,
-            can_dispose=house.options.dispose is not None,
+            exports=records.exports(house, session_id),
             scales=SCALES,
+            dispositions=DISPOSITIONS,
             metrics=METRICS,
         )
 

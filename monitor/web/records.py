@@ -16,10 +16,12 @@ from typing import Annotated, Any, Literal
 import orjson
 from fastapi import APIRouter, HTTPException, Query, Request, Response
 
+from monitor.core.inputs import CorrectRecord, Input, RecordDisposition, SignRecord
 from monitor.core.outcomes import Outcome, as_json
 from monitor.core.record import SessionSummary
 from monitor.web import chart, forms
-from monitor.web.house import House
+from monitor.web.house import Export, House
+from monitor.web.hub import STATION
 from monitor.web.seats import Seat
 
 ISA_SPLIT = {"high": 5, "medium": 15, "low": 80}  # AL-56, ISA-18.2 via ALARMS §1.5
@@ -29,7 +31,7 @@ def routes(house: House) -> APIRouter:
     """Return the routes of records."""
     router = APIRouter(tags=["records"])
     router.include_router(_reading(house))
-    router.include_router(_signing(house))
+    router.include_router(_remarks(house))
     return router
 
 
@@ -44,6 +46,12 @@ def allowed(house: House, request: Request, session_id: str) -> tuple[Seat, Sess
     if not seat.may("record") and not (summary.mode == "drill" and seat.may("drill")):
         house.refuse(seat, "record", request.url.path)
     return seat, summary
+
+
+def exports(house: House, session_id: str) -> dict[str, Export]:
+    """Return the ways out that fit the session's route of administration, by name."""
+    route = house.archive.protocol_of(session_id).route
+    return {name: one for name, one in house.options.exports.items() if not one.routes or route in one.routes}
 
 
 def _reading(house: House) -> APIRouter:
@@ -103,17 +111,18 @@ def _reading(house: House) -> APIRouter:
     @router.get("/sessions/{session_id}/exports/{kind}", summary="The record as a file")
     def export(session_id: str, kind: str, request: Request) -> Response:
         seat, summary = allowed(house, request, session_id)
-        found = house.options.exports.get(kind)
-        if found is None:
-            known = ", ".join(house.options.exports) or "none"
-            raise HTTPException(404, f"no export {kind!r}; there are: {known}")
-        media_type, make = found
+        offered = exports(house, session_id)
+        if kind not in offered:
+            raise HTTPException(404, f"no export {kind!r}; there are: {', '.join(offered) or 'none'}")
+        chosen = offered[kind]
+        try:
+            content = chosen.make(session_id)
+        except ValueError as why:
+            raise HTTPException(409, str(why)) from None
         house.ledger.write(seat.name, "export", f"{kind} of {session_id}")
-        content = make(session_id)
-        name = f"afterwatch-{'DRILL-' if summary.mode == 'drill' else ''}{session_id}.{kind}"
-        return Response(
-            content, media_type=media_type, headers={"Content-Disposition": f'attachment; filename="{name}"'}
-        )
+        name = f"afterwatch-{'DRILL-' if summary.mode == 'drill' else ''}{session_id}{chosen.suffix}"
+        headers = {"Content-Disposition": f'attachment; filename="{name}"'}
+        return Response(content, media_type=chosen.media_type, headers=headers)
 
     @router.get("/kpis", summary="How the alarms were: split by priority, times to acknowledge, dispositions")
     def kpis(
@@ -127,35 +136,59 @@ def _reading(house: House) -> APIRouter:
     return router
 
 
-def _signing(house: House) -> APIRouter:
-    router = APIRouter()
+def _remarks(house: House) -> APIRouter:
+    """Return what people add to a record afterwards; the core judges it, also when the patient has left."""
+    router = APIRouter(prefix="/sessions/{session_id}")
 
-    @router.post("/sessions/{session_id}/sign", summary="A clinician signs the record")
-    def sign(session_id: str, request: Request, response: Response) -> dict[str, Any]:
+    async def add(
+        request: Request, response: Response, seat: Seat, summary: SessionSummary, one: Input
+    ) -> dict[str, Any]:
+        bed_id = summary.bed_id if summary.bed_id in house.desk.beds() else STATION  # no longer in beds.toml
+        answer = await house.submit(bed_id, one)
+        house.seated(response, house.doors.touch(seat), request)
+        return answer
+
+    def carer(request: Request, session_id: str) -> tuple[Seat, SessionSummary]:
+        asking, summary = allowed(house, request, session_id)
+        drill = asking.may("drill") and summary.mode == "drill"
+        seat = house.writer(request, "care", also=drill)
+        if wait := house.writes.take(seat.seat_id):
+            raise HTTPException(429, f"too many changes; wait {wait:.0f} s")
+        return seat, summary
+
+    @router.post("/sign", summary="A clinician signs the record")
+    async def sign(
+        session_id: str, body: forms.Signature, request: Request, response: Response
+    ) -> dict[str, Any]:
         seat = house.writer(request, "sign")
         _, summary = allowed(house, request, session_id)
-        if house.options.sign is None:
-            raise HTTPException(501, "signing is not set up")
         if summary.ended_at is None:
             raise HTTPException(409, "the session still runs; end it first")
         if summary.signed_by:
             raise HTTPException(409, f"{summary.signed_by} has signed it already")
-        house.options.sign(session_id, seat.name)
+        one = SignRecord(session_id, seat.name, "clinician", body.text)
+        answer = await add(request, response, seat, summary, one)
         house.ledger.write(seat.name, "sign", session_id)
-        house.seated(response, house.doors.touch(seat), request)
-        return {"signed_by": seat.name}
+        return answer
 
-    @router.post("/sessions/{session_id}/alarms/{alarm_id}/disposition", summary="What the alarm was (AF-13)")
-    def dispose(
+    @router.post("/alarms/{alarm_id}/disposition", summary="What the alarm was (AF-13)")
+    async def dispose(
         session_id: str, alarm_id: str, body: forms.Disposition, request: Request, response: Response
     ) -> dict[str, Any]:
-        seat = house.writer(request, "care")
-        allowed(house, request, session_id)
-        if house.options.dispose is None:
-            raise HTTPException(501, "dispositions are not set up")
-        house.options.dispose(alarm_id, body.code, seat.name)
-        house.seated(response, house.doors.touch(seat), request)
-        return {"code": body.code}
+        seat, summary = carer(request, session_id)
+        one = RecordDisposition(session_id, alarm_id, body.code, seat.name, body.note)
+        return await add(request, response, seat, summary, one)
+
+    @router.post("/corrections", summary="An entry is wrong: what is right, and why; the entry stays")
+    async def correct(
+        session_id: str, body: forms.Correction, request: Request, response: Response
+    ) -> dict[str, Any]:
+        seat, summary = carer(request, session_id)
+        found = house.archive.log(session_id=session_id, after_id=body.entry_id - 1, limit=1)
+        if not found or found[0].id != body.entry_id:
+            raise HTTPException(404, f"this session has no entry {body.entry_id}")
+        one = CorrectRecord(session_id, body.entry_id, seat.name, body.reason, body.text)
+        return await add(request, response, seat, summary, one)
 
     return router
 

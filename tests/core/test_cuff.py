@@ -203,7 +203,7 @@ def test_al_54_a_dropout_in_each_cycle_makes_no_alarm() -> None:
 
 
 def test_al_54_an_oximeter_that_searches_under_the_cuff_is_no_news() -> None:
-    """AL-54, drill 6: it says ``searching`` while the cuff is up and a moment longer; for ever is an alarm."""
+    """AL-54, drill 6: ``searching`` while the cuff is up and a moment longer; for ever is an alarm."""
     scene = squeezed(97, 1)
     scene.report("oximeter-1", faults=("searching",))
     scene.stream(40, spo2=None, pulse=None)

@@ -1,0 +1,1 @@
+"""How fast readings become durable, beside other subscribers of the same broker."""

@@ -1,0 +1,68 @@
+"""What becomes of outcomes on their way to people: floods, and rows for the journal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from monitor import config
+from monitor.app.messenger import Messenger
+from monitor.clock import SteppedClock
+from monitor.core import inputs as given
+from monitor.core.bed import Bed, advance
+from monitor.core.protocol import Priority
+from monitor.journal import Due
+from tests.conftest import REPOSITORY
+
+NOW = datetime(2026, 11, 23, 10, tzinfo=UTC)
+
+
+@pytest.fixture
+def messenger(tmp_path: Path) -> Iterator[Messenger]:
+    """Give a messenger with one target that nobody listens at."""
+    (tmp_path / "protocols").symlink_to(REPOSITORY / "config" / "protocols")
+    (tmp_path / "beds.toml").write_text('[[beds]]\nid = "bed-1"\n')
+    (tmp_path / "clinic.toml").write_text(
+        '[[notify.targets]]\nid = "pager"\nurl = "json://127.0.0.1:9/"\n'
+        '[[notify.routes]]\ntargets = ["pager"]\n'
+    )
+    one = Messenger(config.load(tmp_path), SteppedClock(NOW), lambda _: None, lambda _: None)
+    yield one
+    one.stop()
+
+
+def raised(messenger: Messenger, number: int, priority: Priority, at: datetime) -> list[Due]:
+    """Raise one technical alarm and return what people are to be told."""
+    bed, outcomes = advance(Bed("station"), given.ReportCondition(f"c{number}", priority, "test"), at)
+    return messenger.plan(outcomes, bed, at)
+
+
+def test_al_55_a_flood_is_told_together_and_never_holds_back_a_high_one(messenger: Messenger) -> None:
+    """AL-55: the eleventh milder alarm in ten minutes waits for a digest with its count; a high one never."""
+    told = [raised(messenger, n, "medium", NOW + timedelta(seconds=n)) for n in range(14)]
+    assert [len(due) for due in told] == [1] * 10 + [0] * 4
+    at = NOW + timedelta(seconds=20)
+    assert len(raised(messenger, 99, "high", at)) == 1
+    digest = messenger.digests(at)
+    assert len(digest) == 1
+    assert "4 more alarms" in digest[0].body
+    assert messenger.digests(at) == []
+    raised(messenger, 100, "low", at)
+    assert messenger.digests(at + timedelta(seconds=30)) == []
+    assert "1 more alarm" in messenger.digests(at + timedelta(seconds=61))[0].body
+
+
+def test_al_55_calm_returns_after_ten_minutes(messenger: Messenger) -> None:
+    """AL-55: once the window has passed, each alarm is told by itself again."""
+    for n in range(12):
+        raised(messenger, n, "medium", NOW)
+    assert len(raised(messenger, 50, "medium", NOW + timedelta(minutes=11))) == 1
+
+
+def test_p_35_the_same_outcome_makes_the_same_key(messenger: Messenger) -> None:
+    """P-35: what a crash makes us plan twice is one row: the key comes from alarm, priority and target."""
+    first, second = (raised(messenger, 1, "high", NOW) for _ in range(2))
+    assert [one.key for one in first] == [one.key for one in second]
