@@ -7,11 +7,13 @@ what people rely on: retained topics are spoken anew on every connect, and the l
 
 from __future__ import annotations
 
+import os
 import ssl
 import threading
 import time
 from collections.abc import Iterable, Mapping
 from datetime import datetime
+from functools import partial
 from typing import Any, NamedTuple, Protocol
 
 import orjson
@@ -20,6 +22,7 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
+from monitor import wire
 from monitor.clock import Clock
 from monitor.config import Broker
 
@@ -29,6 +32,7 @@ RECEIVE_MAXIMUM = 20_000  # unconfirmed messages at a time; the inbox has room f
 ANSWER_S = 3.0  # of the broker, to our first word
 FIRST_RETRY_S, LAST_RETRY_S = 0.5, 5.0
 V5, V311 = MQTTProtocolVersion.MQTTv5, MQTTProtocolVersion.MQTTv311
+PLAIN = "AFTERWATCH_PLAIN_PAHO"  # set to 1: without ``wire``
 
 
 class Envelope(NamedTuple):
@@ -45,8 +49,8 @@ class Envelope(NamedTuple):
 class Inbox(Protocol):
     """Where messages and changes of the link go; ``put`` waits when it is full, and never drops."""
 
-    def put(self, one: Envelope) -> None:
-        """Take a message."""
+    def put(self, several: list[Envelope]) -> None:
+        """Take messages."""
         ...
 
     def link_changed(self, connected: bool, reason: str) -> None:
@@ -103,15 +107,19 @@ class Link:
     def confirm(self, envelopes: Iterable[Envelope]) -> None:
         """Send the PUBACKs of messages that are durable, in order; old connections' ones are not owed."""
         client, connection = self._client, self.connection
-        for one in envelopes:
-            if one.mid and one.connection == connection:
-                client.ack(one.mid, 1)
+        mids = [one.mid for one in envelopes if one.mid and one.connection == connection]
+        if isinstance(client, wire.Client):
+            client.confirm(mids)
+            return
+        for mid in mids:
+            client.ack(mid, 1)
 
     # --- the connection -----------------------------------------------------------------------------
 
     def _make(self) -> paho.Client:
         broker = self._broker
-        client = paho.Client(
+        kind = paho.Client if os.environ.get(PLAIN) == "1" else partial(wire.Client, take=self._on_messages)
+        client = kind(
             CallbackAPIVersion.VERSION2,
             client_id=broker.client_id,
             clean_session=None if self._protocol == V5 else False,
@@ -135,6 +143,7 @@ class Link:
         wait_s = FIRST_RETRY_S
         while not self._stopping.is_set():
             self._greeted = False
+            self.connection += 1
             if self._connect() and self._await_answer():
                 self._client.loop_forever(retry_first_connection=False)
             if self._greeted:
@@ -180,7 +189,6 @@ class Link:
                 self._greeted = False
             client.disconnect()
             return
-        self.connection += 1
         client.subscribe([(topic, 1) for topic in self._subscriptions])
         client.publish(self._will.topic, self._will.online, qos=1, retain=True)
         for topic, payload in list(self._retained.items()):
@@ -207,15 +215,16 @@ class Link:
             topic = message.topic
         except UnicodeDecodeError:
             topic = "(a topic that is not UTF-8)"
+        mid = message.mid if message.qos else 0
+        self._on_messages([wire.Message(topic, bytes(message.payload), message.retain, mid)])
+
+    def _on_messages(self, messages: list[wire.Message]) -> None:
+        now, connection = self._clock.now(), self.connection
         self._inbox.put(
-            Envelope(
-                topic,
-                bytes(message.payload),
-                self._clock.now(),
-                message.retain,
-                message.mid if message.qos else 0,
-                self.connection,
-            )
+            [
+                Envelope(topic, payload, now, retained, mid, connection)
+                for topic, payload, retained, mid in messages
+            ]
         )
 
 

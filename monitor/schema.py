@@ -84,8 +84,7 @@ MIGRATIONS: tuple[str, ...] = (
 
 def checksum(*columns: Any) -> int:
     """Return the CRC-32 of a row's columns, as the file returns them; SQL may call it by its name."""
-    plain = [one.hex() if isinstance(one, bytes) else one for one in columns]
-    return zlib.crc32(orjson.dumps(plain))
+    return zlib.crc32(orjson.dumps(columns, default=bytes.hex))
 
 
 _PLAIN = f"SELECT device, at / {LEVEL_S * 1_000_000} AS slot, bed, " + ", ".join(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import socket
 import ssl
@@ -217,6 +218,7 @@ SPOKEN_BY_MONITOR = (
     *(f"{ROOT}/beds/{bed}/{word}" for bed in ("bed-1", "bed-2", "station") for word in ("alarms", "alarm")),
     f"{ROOT}/monitor/status",
 )
+SELF_CHECK = (f"{ROOT}/devices/self-check/report", f"{ROOT}/monitor/self-check")
 SPOKEN_BY_DEVICES = tuple(
     f"{ROOT}/devices/{device}/{word}"
     for device in (*DEVICES, "sim-oximeter-1")
@@ -238,14 +240,14 @@ STRANGE = (
     "x",
 )
 GATEWAY = ("home/gw1/BTtoMQTT/AABBCCDDEEFF",)
-TOPICS = (*SPOKEN_BY_MONITOR, *SPOKEN_BY_DEVICES, *COMMITTED, *STRANGE, *GATEWAY)
+TOPICS = (*SPOKEN_BY_MONITOR, *SELF_CHECK, *SPOKEN_BY_DEVICES, *COMMITTED, *STRANGE, *GATEWAY)
 ACCOUNTS = ("afterwatch", "drill", "listener", *DEVICES)
 
 
 def may_say(account: str, topic: str) -> bool:
     """S-03, S-07, S-10 in words: who may publish where."""
     if account == "afterwatch":
-        return topic in SPOKEN_BY_MONITOR or topic in COMMITTED
+        return topic in (*SPOKEN_BY_MONITOR, *SELF_CHECK, *COMMITTED)
     if account == "listener":
         return False
     own = "sim-oximeter-1" if account == "drill" else account
@@ -258,7 +260,7 @@ def may_hear(account: str, topic: str) -> bool:
     """S-03 in words: who may read what."""
     reported = topic.startswith(f"{ROOT}/devices/") and topic.count("/") == 5
     if account == "afterwatch":
-        return topic in GATEWAY or (reported and topic.endswith(("/report", "/status")))
+        return topic in (*GATEWAY, SELF_CHECK[1]) or (reported and topic.endswith(("/report", "/status")))
     own = "sim-oximeter-1" if account == "drill" else account
     if account in ("drill", "listener") and topic in (*SPOKEN_BY_MONITOR, f"{ROOT}/beds/bed-9/alarms"):
         return True
@@ -491,6 +493,9 @@ def test_afterwatch_runs_over_tls_with_the_rules_that_init_wrote(
     )
     clinic.write_text(settings.replace("port = 8080", f"port = {monitor.port}").replace("0.0.0.0", LOOPBACK))
     assert "tls_ca" in settings
+    site.add_observer()
+    observer = speak(site, OBSERVER)
+    observer.subscribe(f"{ROOT}/monitor/self-check")
     monitor.start()
     try:
         wait_for(lambda: healthy(monitor), "the link", 20)
@@ -506,7 +511,10 @@ def test_afterwatch_runs_over_tls_with_the_rules_that_init_wrote(
             lambda: any(t == f"{ROOT}/beds/bed-1/alarms" for t, _ in listener.heard), "the list of alarms"
         )
         assert any(t == f"{ROOT}/monitor/status" for t, _ in listener.heard)
-        assert "Denied PUBLISH" not in site.broker.log.read_text(errors="replace")
+        wait_for(lambda: bool(observer.heard), "the monitor's check of itself (AL-34)")
+        assert json.loads(observer.heard[0][1])["raised"] is True
+        connections = re.findall(r"as afterwatch-monitor", site.broker.log.read_text(errors="replace"))
+        assert len(connections) == 1, "a broker that denies the monitor a topic hangs up on it"
     finally:
         code = monitor.stop()
     assert code == 0, monitor.log.read_text(errors="replace")[-2000:]

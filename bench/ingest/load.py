@@ -1,4 +1,4 @@
-"""Devices on one raw connection: `python -m bench.ingest.load PORT BEDS COUNT [FIRST]`, as fast as the broker reads.
+"""Devices on one raw connection, as fast as the broker reads: `-m bench.ingest.load PORT BEDS COUNT [FIRST]`.
 
 The law: what is measured must not wait for what measures. Packets are built from templates, about 2 us each,
 so that on two cores the sender takes as little as it can from the broker and the subscriber.
@@ -61,7 +61,8 @@ def report_topic(bed: int) -> str:
 def payload(at: bytes, sequence: int, more: bytes = b"") -> bytes:
     """Return a report of two values, as an oximeter sends it, always of the same length."""
     values = b'"values":{"spo2":%d,"pulse_rate":%d}' % (96 + sequence % 3, 70 + sequence % 9)
-    return b'{"measured_at":"%b","boot_id":"b1","sequence":%d,"mode":"real",%b%b}' % (at, sequence, values, more)
+    head = b'{"measured_at":"%b","boot_id":"b1","sequence":%d,"mode":"real",' % (at, sequence)
+    return head + values + more + b"}"
 
 
 def instant() -> bytes:
@@ -84,7 +85,7 @@ def packets(beds: int, count: int, first: int) -> Iterator[bytes]:
 
 
 def send(port: int, beds: int, count: int, first: int = 0) -> dict[str, float]:
-    """Send `count` reports; return when it began and when the broker had confirmed all (monotonic seconds)."""
+    """Send `count` reports; return when it began and when all were confirmed (monotonic seconds)."""
     line = connect(port, f"bench-load-{time.monotonic_ns()}")
     line.setblocking(False)
     begun, confirmed, left, source = time.monotonic(), 0, b"", packets(beds, count, first)

@@ -27,11 +27,12 @@ class Inbox:
         self._asks: queue.SimpleQueue[Ask] = queue.SimpleQueue()
         self._link_changed = link_changed
 
-    def put(self, one: Envelope) -> None:
-        """Take a message; waits while the inbox is full."""
-        while self._messages.qsize() >= CAPACITY:
-            time.sleep(WAIT_S)
-        self._messages.put(one)
+    def put(self, several: list[Envelope]) -> None:
+        """Take messages; waits while the inbox is full."""
+        for one in several:
+            while self._messages.qsize() >= CAPACITY:
+                time.sleep(WAIT_S)
+            self._messages.put(one)
 
     def ask(self, ask: Ask) -> None:
         """Take something for the loop to do next; never waits."""

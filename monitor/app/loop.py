@@ -250,8 +250,9 @@ class Monitor:
         self.received += 1
         self._envelopes.append(envelope)
         ward = self.ward
-        ward.now = max(ward.now, envelope.received_at)
-        envelope = envelope._replace(received_at=ward.now)
+        if envelope.received_at < ward.now:
+            envelope = envelope._replace(received_at=ward.now)
+        ward.now = envelope.received_at
         if envelope.topic == self.self_check.answer_topic:
             self.self_check.heard(envelope.payload, ward.now)
             return

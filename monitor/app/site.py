@@ -71,10 +71,7 @@ class Site:
     def start(self) -> None:
         """Begin to listen and to serve. Raises OSError when the web port cannot be had."""
         self.monitor.start()
-        ladder = self.configuration.clinic.notify.ladder()
-        for bed_id, bed in self.monitor.beds().items():
-            if bed.ladder != ladder:
-                self.monitor.submit(bed_id, given.SetLadder(ladder))
+        self._set_ladders()
         self.messenger.submit(self.monitor.left_due)
         self.server.start()
         self.watchdog.start()
@@ -113,10 +110,35 @@ class Site:
                 self.archive.record(session_id), site=site.name, zone=site.zone
             )
 
-        return {name: (row.media_type, maker(row)) for name, row in records.EXPORTS.items()}
+        return {
+            name: web.Export(
+                row.media_type,
+                row.suffix,
+                row.title,
+                maker(row),
+                routes=("in",) if name.startswith("rems") else (),  # the REMS is esketamine's (CLINICAL §2)
+            )
+            for name, row in records.EXPORTS.items()
+        }
 
     def _doings(self) -> Mapping[str, Any]:
-        return {"test_routes": self._test_routes}
+        return {
+            "test_routes": self._test_routes,
+            "read_answer": self._read_answer,
+            "duty_changed": self._set_ladders,
+        }
+
+    def _read_answer(self, token: str) -> tuple[str, str, str]:
+        found = self._answers.read(token)
+        return found.bed_id, found.alarm_id, found.holder
+
+    def _set_ladders(self) -> None:
+        """Offer every bed's alarms to the people who are on duty now."""
+        on_duty = [one.name for one in self.users.list() if one.on_duty]
+        ladder = self.configuration.clinic.notify.ladder(on_duty=on_duty)
+        for bed_id, bed in self.monitor.beds().items():
+            if bed.ladder != ladder:
+                self.monitor.submit(bed_id, given.SetLadder(ladder))
 
     def _test_routes(self) -> Sequence[Mapping[str, Any]]:
         return [one._asdict() for one in notify.try_targets(self.configuration.clinic.notify.targets)]

@@ -74,7 +74,7 @@ class Series(_Strict):
     token_file: str = ""
     tls_ca: str = ""
     timeout_s: float = Field(10.0, ge=0.5, le=120)
-    batch: int = Field(5000, ge=1, le=20000)
+    batch: int = Field(2000, ge=1, le=20000)
     lag_alarm_s: float = Field(300.0, ge=5, le=86400)
     read: bool = False
 

@@ -19,6 +19,8 @@ from monitor.core.turn import Timer, Turn
 from monitor.core.vitals import METRICS, PRESSURES
 
 CUFF = "nibp_systolic"
+# Devices time whole seconds: the last second of a window still belongs to it.
+LAST_SECOND = timedelta(seconds=1)
 
 
 def cuff_measured(turn: Turn, metric: str) -> None:
@@ -77,7 +79,7 @@ def _repeat_timers(turn: Turn) -> Iterator[Timer]:
     for states in turn.bed.tracks.values():
         for state in states.values():
             if isinstance(state, Confirmation) and state.repeat_due_at is not None:
-                yield state.repeat_due_at, _repeat_missing
+                yield state.repeat_due_at + LAST_SECOND, _repeat_missing
 
 
 def _repeat_missing(turn: Turn) -> None:
@@ -89,7 +91,7 @@ def _repeat_missing(turn: Turn) -> None:
             if (
                 isinstance(state, Confirmation)
                 and state.repeat_due_at is not None
-                and state.repeat_due_at <= turn.now
+                and state.repeat_due_at + LAST_SECOND <= turn.now
             ):
                 firsts.append(f"{METRICS[slot].label} {state.first_value:g} at {state.first_at:%H:%M} UTC")
                 changed[limit_id] = replace(state, repeat_due_at=None)
@@ -156,7 +158,7 @@ def _checkpoint_timers(turn: Turn) -> Iterator[Timer]:
         if state is None:
             yield span[0], partial(_open, checkpoint=checkpoint, until=span[1])
         elif state == "due":
-            yield span[1], partial(_miss, checkpoint=checkpoint)
+            yield span[1] + LAST_SECOND, partial(_miss, checkpoint=checkpoint)
 
 
 def _open(turn: Turn, checkpoint: Checkpoint, until: datetime) -> None:

@@ -24,6 +24,7 @@ MONITOR, DRILL, LISTENER = "afterwatch", "drill", "listener"
 PROGRAMS = (MONITOR, DRILL, LISTENER)
 SIMULATED = "sim-"  # what the devices of drills are called (simulators.stage)
 STATION = "station"  # the monitor's own place beside the beds
+SELF_CHECK = "self-check"  # the device that the monitor itself plays, once a minute (monitor.app.self_check)
 ROUNDS = 1000  # the secrets are random, 192 bits; more rounds would only hold up a ward that reconnects
 GENERATION = re.compile(r"^(?P<account>.+?)(?:~(?P<number>\d+))?$")
 
@@ -115,11 +116,11 @@ class Accounts:
         write(self.passwords, "".join(f"{login}:${row}\n" for login, row in logins.items()))
 
 
-def hashed(secret: str, salt: bytes | None = None) -> str:
+def hashed(secret: str, salt: bytes = b"", rounds: int = ROUNDS) -> str:
     """Return a secret as Mosquitto keeps it, without the first ``$``: PBKDF2-SHA512, its type 7."""
     salt = salt or secrets.token_bytes(12)
-    key = hashlib.pbkdf2_hmac("sha512", secret.encode(), salt, ROUNDS)
-    return f"7${ROUNDS}${base64.b64encode(salt).decode()}${base64.b64encode(key).decode()}"
+    key = hashlib.pbkdf2_hmac("sha512", secret.encode(), salt, rounds)
+    return f"7${rounds}${base64.b64encode(salt).decode()}${base64.b64encode(key).decode()}"
 
 
 def account_of(login: str) -> str:
@@ -142,7 +143,7 @@ def real_devices(configuration: Configuration) -> Iterator[DeviceEntry]:
 def _names(configuration: Configuration) -> Iterator[str]:
     """Yield the accounts of the devices; some names that a device may have, an account may not."""
     for device in real_devices(configuration):
-        if device.id in PROGRAMS:
+        if device.id in (*PROGRAMS, SELF_CHECK):
             raise AccountError(f"beds.toml: a device is called {device.id!r}, as a program is; rename it")
         if ":" in device.id:
             remedy = "give it another id, and its MAC address as `address`"
@@ -181,11 +182,16 @@ def monitor_rules(configuration: Configuration) -> list[str]:
         f"{root}/devices/+/status",
         *(one.topic for one in ward.devices if one.topic),
     ]
-    spoken = [f"{root}/monitor/status"]
+    own = f"{root}/monitor/self-check"
+    spoken = [f"{root}/monitor/status", own, f"{root}/devices/{SELF_CHECK}/report"]
     for bed in [*(bed.id for bed in ward.beds), STATION]:
         spoken += [f"{root}/beds/{bed}/alarms", f"{root}/beds/{bed}/alarm"]
     spoken += [f"{root}/devices/{one.id}/committed" for one in ward.devices]
-    return [*(f"read {topic}" for topic in dict.fromkeys(heard)), *(f"write {topic}" for topic in spoken)]
+    return [
+        f"read {own}",
+        *(f"read {topic}" for topic in dict.fromkeys(heard)),
+        *(f"write {topic}" for topic in spoken),
+    ]
 
 
 def listener_rules(configuration: Configuration) -> list[str]:

@@ -12,9 +12,10 @@ from datetime import datetime
 from typing import Any
 
 import orjson
-from influxdb_client import HealthService, InfluxDBClient, WritePrecision
+from influxdb_client.client.influxdb_client import InfluxDBClient
 from influxdb_client.client.write_api import SYNCHRONOUS
 from influxdb_client.rest import ApiException
+from influxdb_client.service.health_service import HealthService
 from urllib3.exceptions import HTTPError
 
 from monitor.config import Series
@@ -51,7 +52,7 @@ class Influx:
             enable_gzip=True,
             **more,
         )
-        self._writer = self._client.write_api(write_options=SYNCHRONOUS)
+        self._writer: Any = self._client.write_api(write_options=SYNCHRONOUS)
 
     def close(self) -> None:
         """End the connections."""
@@ -73,7 +74,8 @@ class Influx:
 
     def _health(self) -> str:
         try:
-            found = HealthService(self._client.api_client).get_health()
+            service: Any = HealthService
+            found = service(self._client.api_client).get_health()
             return str(getattr(found, "status", found))
         except Exception as fault:  # noqa: BLE001  not every store has one; this only explains
             return _reason(fault)
@@ -102,9 +104,7 @@ class Influx:
         if not lines:
             return
         try:
-            self._writer.write(
-                self.settings.bucket, record="\n".join(lines), write_precision=WritePrecision.NS
-            )
+            self._writer.write(self.settings.bucket, record="\n".join(lines), write_precision="ns")
         except (HTTPError, OSError) as fault:
             raise Unreachable(_reason(fault)) from fault
 

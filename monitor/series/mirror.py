@@ -19,10 +19,10 @@ from typing import Any, NamedTuple
 import orjson
 
 from monitor.config import Series
-from monitor.schema import FILE, METRIC_COLUMNS, VALUES
+from monitor.schema import FILE, VALUES
 from monitor.series.embedded import outcome_of
 from monitor.series.influx import Influx, Unreachable
-from monitor.series.points import point_of_outcome, points_of_reading
+from monitor.series.points import line_of_outcome, lines_of_reading
 
 CURSOR = "mirror.json"
 IDLE_S = 1.0  # between two looks when nothing waits
@@ -100,7 +100,10 @@ class Mirror:
         self._ended.set()
         if self._thread.ident is not None:
             self._thread.join(within_s)
-        self._influx.close()
+        if not self._thread.is_alive():
+            self._influx.close()
+            if self._db is not None:
+                self._db.close()
 
     def lag(self) -> float:
         """Return how old the oldest row is that the store does not have, in seconds; 0 when it has all."""
@@ -120,8 +123,6 @@ class Mirror:
                 wait_s = max(wait_s, getattr(fault, "retry_after_s", 0.0))
             self._tell()
             self._ended.wait(wait_s)
-        if self._db is not None:
-            self._db.close()
 
     def _tell(self) -> None:
         """Say that we are behind, that points were refused, or that all is well; each once."""
@@ -185,12 +186,11 @@ class Mirror:
         return Taken(lines, cursor, oldest, len(readings) == at_most or len(outcomes) == at_most)
 
     def _reading_lines(self, row: tuple[Any, ...]) -> list[str]:
-        assert len(row) == 8 + len(METRIC_COLUMNS)  # noqa: S101  the query above and the points agree
-        return [str(point) for point in points_of_reading(self._site, row[3:], self._names)]
+        return list(lines_of_reading(self._site, row[3:], self._names))
 
     def _outcome_lines(self, number: int, body: str) -> list[str]:
-        point = point_of_outcome(self._site, number, outcome_of(body))
-        return [] if point is None else [str(point)]
+        line = line_of_outcome(self._site, number, outcome_of(body))
+        return [] if line is None else [line]
 
     # --- the journal and the cursor -----------------------------------------------------------------
 

@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any
 
 import orjson
-from influxdb_client import Point, WritePrecision
+from influxdb_client.client.write.point import Point
 
 from monitor.core.outcomes import Outcome
 from monitor.schema import DRILL, METRIC_COLUMNS, OFFLINE, ONLINE, micros
@@ -31,8 +31,8 @@ DONE_BY_PEOPLE = frozenset(
 MIRRORED = TOLD_BY_THE_MONITOR | DONE_BY_PEOPLE
 
 
-def points_of_reading(site: str, row: tuple[Any, ...], names: Mapping[int, str]) -> Iterator[Point]:
-    """Yield the points of one reading.
+def lines_of_reading(site: str, row: tuple[Any, ...], names: Mapping[int, str]) -> Iterator[str]:
+    """Yield the points of one reading, in line protocol.
 
     Args:
         site: id of the site, a tag of every point.
@@ -58,7 +58,7 @@ def points_of_reading(site: str, row: tuple[Any, ...], names: Mapping[int, str])
     }
     for when, found in fields.items():
         if found:
-            yield _point(VITALS, tags, found, when * 1000)
+            yield _line(VITALS, tags, found, when * 1000)
 
 
 def _fill(fields: dict[int, dict[str, Any]], at: int, extra: Mapping[str, Any]) -> None:
@@ -75,8 +75,8 @@ def _fill(fields: dict[int, dict[str, Any]], at: int, extra: Mapping[str, Any]) 
         fields[at]["faults"] = ",".join(extra["faults"])
 
 
-def point_of_outcome(site: str, number: int, outcome: Outcome) -> Point | None:
-    """Return the point of one outcome, or ``None`` for what stays in the journal.
+def line_of_outcome(site: str, number: int, outcome: Outcome) -> str | None:
+    """Return the point of one outcome in line protocol, or ``None`` for what stays in the journal.
 
     Its number gives the last digits of the nanosecond: two outcomes of one instant stay two.
     """
@@ -98,14 +98,15 @@ def point_of_outcome(site: str, number: int, outcome: Outcome) -> Point | None:
         fields["reason"] = outcome.reason or None
     if outcome.outcome == "PhaseChanged":
         fields["phase"] = outcome.detail.get("phase")
-    return _point(OUTCOMES, tags, fields, micros(outcome.at) * 1000 + number % 1000)
+    return _line(OUTCOMES, tags, fields, micros(outcome.at) * 1000 + number % 1000)
 
 
-def _point(measurement: str, tags: Mapping[str, str], fields: Mapping[str, Any], nanoseconds: int) -> Point:
-    point = Point(measurement).time(nanoseconds, WritePrecision.NS)
+def _line(measurement: str, tags: Mapping[str, str], fields: Mapping[str, Any], nanoseconds: int) -> str:
+    made: Any = Point
+    point = made(measurement).time(nanoseconds, "ns")
     for key, text in tags.items():
         point.tag(key, text)
     for key, value in fields.items():
         if value is not None:
             point.field(key, value)
-    return point
+    return str(point.to_line_protocol())

@@ -86,6 +86,8 @@ def _people(house: House) -> APIRouter:
         except UserError as why:
             raise HTTPException(422, str(why)) from None
         house.ledger.write(seat.name, "user changed", f"{name}: {'; '.join(done)}")
+        if body.on_duty is not None:
+            house.options.duty_changed()
         return {"done": done}
 
     @router.delete("/users/{name}", summary="Remove a person; their sign-ins end")
@@ -97,6 +99,7 @@ def _people(house: House) -> APIRouter:
         except UserError as why:
             raise HTTPException(422, str(why)) from None
         house.ledger.write(seat.name, "user removed", name)
+        house.options.duty_changed()
         return {"done": True}
 
     return router

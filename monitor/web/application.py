@@ -99,7 +99,7 @@ def _furnish(site: Site, house: House) -> None:
     site.include_router(api)
     site.include_router(_machines(house))
     site.include_router(pages.routes(house))
-    site.mount("/static", StaticFiles(directory=pages.STATIC), name="static")
+    site.mount(pages.static_path(), StaticFiles(directory=pages.STATIC), name="static")
     site.add_exception_handler(Exception, _failed)
     site.add_middleware(Gate, public_url=house.configuration.clinic.web.public_url)
 

@@ -54,6 +54,12 @@ class Code(_Body):
     code: str = Field(max_length=10)
 
 
+class Duty(_Body):
+    """Whether one is on duty."""
+
+    on_duty: bool
+
+
 class Why(_Body):
     """The reason of an emergency."""
 
@@ -164,6 +170,15 @@ def _awake(house: House) -> APIRouter:
         house.seated(response, seat, request)
         return me_of(house, seat)
 
+    @router.post("/duty", summary="Begin or end one's own duty: whom alarms are offered to")
+    def duty(body: Duty, request: Request, response: Response) -> dict[str, Any]:
+        seat = house.writer(request, "care")
+        house.users.set_on_duty(seat.name, body.on_duty)
+        house.ledger.write(seat.name, "duty", "on duty" if body.on_duty else "off duty")
+        house.options.duty_changed()
+        house.seated(response, house.doors.touch(seat), request)
+        return me_of(house, seat)
+
     @router.post("/emergency", summary="Read records without the role for 15 minutes, with a reason")
     def emergency(body: Why, request: Request, response: Response) -> dict[str, Any]:
         seat = house.present(request)
@@ -256,6 +271,7 @@ def me_of(house: House, seat: Seat) -> dict[str, Any]:
         "rights": [right for right in rights if seat.may(right)],  # type: ignore[arg-type]
         "awake": seat.awake(),
         "awake_until": round(house.doors.awake_until(seat) * 1000),
+        "on_duty": bool(account and account.on_duty),
         "has_pin": bool(account and account.pin),
         "has_factor": bool(account and account.factor),
         "emergency_until": round(seat.emergency_until * 1000),

@@ -88,13 +88,13 @@ class Gate:
         extra = list(HEADERS)
         if self._secure:
             extra.append((b"strict-transport-security", b"max-age=31536000"))
-        path = scope["path"]
-        if not path.startswith("/static/"):
-            extra.append((b"cache-control", b"no-store"))
+        kept = scope["path"].startswith("/static/")
 
         async def with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                message["headers"] = [*message.get("headers", []), *extra]
+                found = kept and message["status"] in (200, 304)  # its path changes with its bytes
+                cache = b"public, max-age=31536000, immutable" if found else b"no-store"
+                message["headers"] = [*message.get("headers", []), *extra, (b"cache-control", cache)]
             await send(message)
 
         return with_headers

@@ -36,8 +36,8 @@ ANSWER_WITHIN_S = 8.0
 class Export(NamedTuple):
     """One way out of a session's record.
 
-    ``make`` gets the session's id and raises ValueError, in words for people, when this record cannot be given
-    in this form. ``routes``: the routes of administration it is for; none means every one.
+    ``make`` gets the session's id and raises ValueError, in words for people, when this record cannot be
+    given in this form. ``routes``: the routes of administration it is for; none means every one.
     """
 
     media_type: str
@@ -72,8 +72,8 @@ class Options:
     """What the house offers beyond desk and archive; what is missing is left out of the pages.
 
     ``read_answer(token)`` returns the bed, the alarm and the holder of an answer link, and raises ValueError
-    with what to tell the person; ``duty_changed()`` is called when other people are on duty; ``test_routes()``
-    sends a message to every target and returns a row for each.
+    with what to tell the person; ``duty_changed()`` is called when other people are on duty;
+    ``test_routes()`` sends a message to every target and returns a row for each.
     """
 
     exports: Mapping[str, Export] = field(default_factory=dict)

@@ -18,7 +18,7 @@ from jinja2 import Environment, FileSystemLoader, select_autoescape
 from monitor.core.remarks import DISPOSITIONS
 from monitor.core.visit import SCALES
 from monitor.core.vitals import METRICS
-from monitor.web import entry, records
+from monitor.web import answers, entry, records
 from monitor.web.house import LABEL, House
 from monitor.web.seats import Doorkeeper, Right, Seat
 
@@ -39,13 +39,17 @@ PLAIN: tuple[tuple[str, str, Right, str], ...] = (
 
 
 @functools.cache
-def static_version() -> str:
-    """Return what changes with any file of the pages, so that a browser never mixes two versions."""
+def static_path() -> str:
+    """Return where the pages' files are served: another path with any other byte of them.
+
+    The version is part of the path, not a query: a module that others import by a relative name has one
+    address then, and runs once in a page.
+    """
     digest = hashlib.sha256()
     for path in sorted(STATIC.rglob("*")):
         if path.is_file():
             digest.update(path.read_bytes())
-    return digest.hexdigest()[:10]
+    return f"/static/{digest.hexdigest()[:10]}"
 
 
 def routes(house: House) -> APIRouter:
@@ -57,6 +61,7 @@ def routes(house: House) -> APIRouter:
         router.add_api_route(path, _plain(draw, template, right, title), methods=["GET"])
     router.include_router(_bed_pages(house, draw))
     router.include_router(_record_pages(house, draw))
+    router.include_router(answers.routes(house, draw))
     return router
 
 
@@ -82,7 +87,7 @@ class _Drawer:
             label=LABEL,
             site=site.name,
             zone=site.zone,
-            version=static_version(),
+            static=static_path(),
             **more,
         )
         return HTMLResponse(text, code)

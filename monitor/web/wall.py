@@ -159,6 +159,9 @@ def _number(bed: Bed, name: str, reading: Reading | None, priority: str) -> dict
         shown["decimals"] = metric.decimals
     if session is not None:
         shown |= _limits(session, name)
+    late = _late_reading(session, name)
+    if late is not None and (reading is None or reading.at < late.at):
+        reading = late
     if reading is None:
         return {**shown, "value": None, "why": "nothing received yet"}
     return {
@@ -170,6 +173,15 @@ def _number(bed: Bed, name: str, reading: Reading | None, priority: str) -> dict
         "source": reading.device_id,
         **({"why": reading.reason} if reading.reason else {}),
     }
+
+
+def _late_reading(session: Session | None, name: str) -> Reading | None:
+    """Return the newest cuff value, which may have come too late to alarm; it keeps its own time."""
+    points = session.readings.get(name, ()) if session is not None else ()
+    if not points:
+        return None
+    newest = max(points, key=lambda one: one.at)
+    return Reading(newest.value, "valid", newest.at, "", "came late", newest.at, newest.at)
 
 
 def _limits(session: Session, name: str) -> dict[str, Any]:
@@ -249,6 +261,7 @@ def _show_session(bed: Bed, session: Session) -> dict[str, Any]:
         "doses": [
             {
                 "at": ms(dose.at),
+                "exact": dose.at.isoformat(),  # what strikes it: a millisecond is too coarse
                 "amount_mg": dose.amount_mg,
                 "route": dose.route,
                 "by": dose.by,

@@ -57,7 +57,7 @@ def test_a_missing_repeat_is_a_technical_alarm_and_clears_nothing() -> None:
     """ALARMS §3.3: the first reading stands as unconfirmed; the next one above the limit confirms it."""
     scene = cuffed()
     scene.cuff(168, 80)
-    scene.wait(119)
+    scene.wait(120)
     assert "repeat:cuff" not in scene.rules()
     scene.wait(1)
     assert "no repeat of systolic 168" in scene.alarm("repeat:cuff").text

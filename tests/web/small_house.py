@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -87,6 +87,8 @@ class SmallArchive:
         changes: dict[str, Any] = {}
         if outcome.outcome == "SessionEnded":
             changes = {"ended_at": outcome.at, "ended_by": outcome.by}
+        elif outcome.outcome == "RecordSigned":
+            changes = {"signed_at": outcome.at, "signed_by": outcome.by}
         elif outcome.outcome == "AlarmRaised" and outcome.kind == "physiological":
             changes = {"alarms": found.alarms + 1, "high": found.high + (outcome.priority == "high")}
         if changes:
@@ -96,10 +98,6 @@ class SmallArchive:
         """Change a session's line."""
         fields = {name: getattr(self.summaries[session_id], name) for name in SessionSummary.__slots__}
         self.summaries[session_id] = SessionSummary(**{**fields, **changes})
-
-    def sign(self, session_id: str, by: str) -> None:
-        """Sign a record."""
-        self.change(session_id, signed_by=by, signed_at=datetime.now(UTC))
 
     # --- Archive --------------------------------------------------------------------------------------
 
@@ -202,6 +200,7 @@ class SmallDesk:
         self.hub: Any = None
         self.leases: dict[str, tuple[bool, float]] = {}
         self.well = True
+        self.broker = "connected"
         self.ticking = True
         self._inbox: queue.Queue[tuple[str, Input, datetime | None, Future[Reply]] | None] = queue.Queue()
         self._beds = {entry.id: Bed(entry.id) for entry in configuration.ward.beds}
@@ -255,7 +254,7 @@ class SmallDesk:
 
     def health(self) -> Mapping[str, Any]:
         """Return a self-check."""
-        return {"ok": self.well, "broker": "connected", "journal": "durable", "boot_id": "b1", "lag_s": 0.0}
+        return {"ok": self.well, "broker": self.broker, "journal": "durable", "boot_id": "b1", "lag_s": 0.0}
 
     def annunciate(self, page_id: str, sounding: bool) -> None:
         """Note a page's lease."""
@@ -303,8 +302,7 @@ class SmallHouse:
         self.users = Users(folder / "users.json")
         if not self.users.path.exists():
             self.users.path.write_bytes(_people())
-        given = {"sign": self.archive.sign, **options}
-        self.site = build(self.desk, self.archive, self.configuration, self.users, **given)
+        self.site = build(self.desk, self.archive, self.configuration, self.users, **options)
         self.desk.hub = self.site.hub
         self.desk.ticking = not history
         self.server = Server(self.site, port=port)

@@ -8,6 +8,7 @@ import httpx
 import pytest
 
 from monitor.web.gate import Throttle
+from monitor.web.pages import static_path
 from tests.web.conftest import Person
 from tests.web.small_house import PASSWORD, SmallHouse
 
@@ -42,7 +43,7 @@ def test_a_name_that_is_not_ours_is_refused(house: SmallHouse) -> None:
 
 def test_every_answer_carries_a_strict_policy(house: SmallHouse) -> None:
     """ASVS V3.4.3: strict CSP, no inline script or style, no frame, nothing from elsewhere."""
-    for path in ("/sign-in", "/healthz", "/static/style.css", "/nowhere"):
+    for path in ("/sign-in", "/healthz", f"{static_path()}/style.css", "/nowhere"):
         policy = httpx.get(house.url + path).headers["content-security-policy"]
         assert "default-src 'none'" in policy
         assert "unsafe" not in policy

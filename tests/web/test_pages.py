@@ -7,10 +7,12 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+import httpx
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 
 from monitor.core.inputs import RecordDose, ReportCondition
+from monitor.web.pages import static_path
 from tests.conftest import PageGuard
 from tests.web.browser import wait
 from tests.web.small_house import PASSWORD, SmallHouse
@@ -70,6 +72,39 @@ def test_a_nurse_signs_in_with_name_and_password(
     page.wait_for_url("**/sessions")
 
 
+def test_a_page_runs_each_module_once(house: SmallHouse, open_page: Open, guard: PageGuard) -> None:
+    """AL-37: one page is one WebSocket and says what is wrong once, whatever modules import each other."""
+    house.desk.broker = "lost"
+    session = house.start("bed-1")
+    page = open_page()
+    sockets: list[str] = []
+    page.on("websocket", lambda one: sockets.append(one.url))
+    page.goto(house.url + house.users.sign_in_link("Demo"))
+    page.wait_for_selector(".strip")
+    for path in ("/", "/alarms", f"/sessions/{session}", "/devices", "/me", "/beds/bed-2/start"):
+        sockets.clear()
+        page.goto(house.url + path)
+        page.wait_for_selector(".strip")
+        page.wait_for_timeout(300)
+        assert len(sockets) == 1, path
+        broker = [text for text in page.locator(".strip").all_inner_texts() if "broker" in text]
+        assert len(broker) == 1, path
+        twice = page.evaluate(
+            "(() => { const all = performance.getEntriesByType('resource')"
+            ".map((one) => one.name.split('/').pop().split('?')[0]).filter((name) => name.endsWith('.js'));"
+            " return all.filter((name, n) => all.indexOf(name) !== n); })()"
+        )
+        assert twice == [], path
+
+
+def test_files_of_the_pages_are_kept_by_the_browser_and_change_their_address(house: SmallHouse) -> None:
+    """DESIGN §3: a page that is opened again asks for nothing it has; another version has other addresses."""
+    answer = httpx.get(f"{house.url}{static_path()}/page.js")
+    assert "immutable" in answer.headers["cache-control"]
+    gone = httpx.get(f"{house.url}/static/0000000000/page.js")
+    assert (gone.status_code, gone.headers["cache-control"]) == (404, "no-store")
+
+
 # --- the wall ---------------------------------------------------------------------------------------------
 
 
@@ -110,7 +145,7 @@ def test_flash_rates_are_within_the_table(house: SmallHouse, enter: Open) -> Non
     assert 357 <= periods[0] <= 714
     assert 1250 <= periods[1] <= 2500
     assert periods[2] == 0
-    sheet = page.evaluate("fetch('/static/style.css').then((answer) => answer.text())")
+    sheet = page.evaluate(f"fetch('{static_path()}/style.css').then((answer) => answer.text())")
     duty = re.search(r"@keyframes blink \{ 0%, (\d+)%", sheet)
     assert duty is not None
     assert 20 <= int(duty[1]) <= 60

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from monitor.core.inputs import EndSession, RecordDose
+from monitor.web.house import Export
 from monitor.web.ledger import Ledger
 from tests.web.conftest import Person
 from tests.web.small_house import SmallHouse
@@ -19,10 +20,22 @@ SignIn = Callable[[str], Person]
 Enter = Callable[[SmallHouse, str], Person]
 
 
+def _unfit(_: str) -> bytes:
+    raise ValueError("this session has no reading to fill in")
+
+
+EXPORTS = {
+    "csv": Export("text/csv", ".csv", "Table", str.encode),
+    "fhir": Export("application/fhir+json", ".fhir.json", "Bundle", str.encode),
+    "rems": Export("application/json", ".rems.json", "Form", _unfit, routes=("in",)),
+    "drip": Export("text/plain", ".txt", "For infusions", str.encode, routes=("iv",)),
+}
+
+
 @pytest.fixture
 def past(open_house: Callable[..., SmallHouse]) -> SmallHouse:
     """Give a house whose bed-1 has an hour behind it: baseline, a dose, a gap, a desaturation."""
-    house = open_house(history=True, beds=2, exports={"csv": ("text/csv", lambda name: name.encode())})
+    house = open_house(history=True, beds=2, exports=EXPORTS)
     house.start("bed-1", minutes_ago=60, code="P-9")
     began = house.desk.now() - timedelta(minutes=60)
     for second in range(0, 3600, 2):
@@ -77,13 +90,49 @@ def test_a_record_is_found_downloaded_and_signed_once(past: SmallHouse, enter: E
     assert carla.get("/sessions?code=unknown").json()["sessions"] == []
     assert carla.post("/sessions/s-bed-1-P-9/sign").status_code == 409
     past.desk.submit("bed-1", EndSession("Nora", "test")).result(5)
-    assert carla.post("/sessions/s-bed-1-P-9/sign").json() == {"signed_by": "Carla"}
+    signed = carla.post("/sessions/s-bed-1-P-9/sign", {"text": "read"}).json()["outcomes"][0]
+    assert (signed["outcome"], signed["by"], signed["detail"]["role"]) == (
+        "RecordSigned",
+        "Carla",
+        "clinician",
+    )
+    assert carla.get("/sessions/s-bed-1-P-9").json()["signed_by"] == "Carla"
     assert carla.post("/sessions/s-bed-1-P-9/sign").status_code == 409
     file = carla.get("/sessions/s-bed-1-P-9/exports/csv")
     assert file.headers["content-disposition"].endswith('s-bed-1-P-9.csv"')
     assert carla.get("/sessions/s-bed-1-P-9/exports/exe").status_code == 404
     kept = [line.what for line in past.site.house.ledger.read(by="Carla")]
     assert kept[:2] == ["export", "sign"]
+
+
+def test_a_way_out_has_its_suffix_its_routes_and_its_reasons(past: SmallHouse, enter: Enter) -> None:
+    """Issue 5.4: a file has the suffix programs know; a form that does not fit is not offered, or says why."""
+    carla = enter(past, "Carla")
+    bundle = carla.get("/sessions/s-bed-1-P-9/exports/fhir")
+    assert bundle.headers["content-disposition"].endswith('s-bed-1-P-9.fhir.json"')
+    assert carla.get("/sessions/s-bed-1-P-9/exports/drip").status_code == 404
+    unfit = carla.get("/sessions/s-bed-1-P-9/exports/rems")
+    assert (unfit.status_code, unfit.json()["detail"]) == (409, "this session has no reading to fill in")
+
+
+def test_what_an_alarm_was_and_what_is_wrong_stand_beside_the_record(past: SmallHouse, enter: Enter) -> None:
+    """AF-13, issue 5.3: the core judges disposition and correction; the entry itself stays."""
+    nora = enter(past, "Nora")
+    path = "/sessions/s-bed-1-P-9"
+    alarm = past.archive.log(names=("AlarmRaised",))[0].outcome
+    told = nora.post(f"{path}/alarms/{alarm.alarm_id}/disposition", {"code": "artefact"}).json()["outcomes"][
+        0
+    ]
+    assert (told["outcome"], told["detail"]["disposition"]) == ("DispositionRecorded", "artefact")
+    unknown = nora.post(f"{path}/alarms/{alarm.alarm_id}/disposition", {"code": "whatever"})
+    assert unknown.status_code == 409
+    assert "AF-13" in unknown.json()["detail"]
+    entry = past.archive.log(names=("DoseRecorded",))[0]
+    wrong = {"entry_id": entry.id, "text": "28 mg", "reason": "one spray only"}
+    told = nora.post(f"{path}/corrections", wrong).json()["outcomes"][0]
+    assert (told["outcome"], told["detail"]["entry_id"], told["by"]) == ("RecordCorrected", entry.id, "Nora")
+    assert nora.post(f"{path}/corrections", {**wrong, "entry_id": 10**6}).status_code == 404
+    assert past.archive.log(names=("DoseRecorded",))[0] == entry
 
 
 def test_indicators_count_each_alarm_once(past: SmallHouse, enter: Enter) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from monitor.web.pages import static_path
 from tests.web.conftest import Person
 from tests.web.small_house import SmallHouse
 
@@ -28,6 +29,7 @@ REAL_ONLY_CARERS = (CARERS, CARERS | {OPERATOR, ADMIN})  # whoever runs drills a
 TABLE: list[tuple[str, tuple[set[str], set[str]]]] = [
     (r"POST /sign-in$", (EVERYONE | {NOBODY}, EVERYONE | {NOBODY})),
     (r"GET /(healthz|metrics|sign-in|enter|openapi.json)", (EVERYONE | {NOBODY},) * 2),
+    (r"POST /me/duty", (CARERS,) * 2),
     (r"(GET|POST) /(sign-out|me|people)", (EVERYONE,) * 2),
     (r"GET /(beds|protocols|trend)$", (EVERYONE,) * 2),
     (r"GET /beds/X(/trend|/limits)?$", (EVERYONE,) * 2),
@@ -37,7 +39,7 @@ TABLE: list[tuple[str, tuple[set[str], set[str]]]] = [
     (r"GET /kpis", (READERS,) * 2),
     (r"GET /sessions$", (EVERYONE,) * 2),  # an operator sees drills only: its own test below
     (r"POST /sessions/X/sign", ({CLINICIAN},) * 2),
-    (r"POST /sessions/X/alarms/X/disposition", (CARERS,) * 2),
+    (r"POST /sessions/X/(corrections|alarms/X/disposition)", REAL_ONLY_CARERS),
     (r"(GET|POST) /sessions/X", (READERS, EVERYONE)),
     (r"(GET|POST) /drills", ({OPERATOR, ADMIN},) * 2),
     (r"GET /admin/health", ({OPERATOR, ADMIN},) * 2),
@@ -73,7 +75,9 @@ BODIES: dict[str, dict[str, Any]] = {
     "pause": {"seconds": 10, "reason": "none"},
     "limits/propose": {"limit_id": "none", "reason": "none"},
     "limits/confirm": {"token": "none"},
-    "disposition": {"code": "other"},
+    "disposition": {"code": "known"},
+    "corrections": {"entry_id": 1, "text": "none", "reason": "none"},
+    "duty": {"on_duty": True},
     "users": {"name": "<", "password": "x", "roles": ["nurse"]},
     "runs": {"name": "none", "beds": ["none"]},
     "inject": {"what": "none"},
@@ -92,7 +96,7 @@ LEAVING = {"POST /me/switch", "POST /sign-out", "POST /me/emergency"}
 @pytest.fixture(scope="module")
 def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SmallHouse]:
     """Give one house with a real session on bed-1 and a drill on bed-2."""
-    house = SmallHouse(tmp_path_factory.mktemp("rights"), dispose=lambda *_: None, accept=lambda *_: None)
+    house = SmallHouse(tmp_path_factory.mktemp("rights"))
     house.start("bed-1", code="REAL")
     house.start("bed-2", code="DRILL", mode="drill")
     for bucket in (house.site.house.writes, house.site.house.acknowledgements, house.site.house.entries):
@@ -189,7 +193,16 @@ def test_every_route_of_a_page_stands_in_the_table(house: SmallHouse) -> None:
         "/beds/{bed_id}/limits",
         "/sessions/{session_id}",
     }
-    known |= {"/sign-in", "/enter", "/healthz", "/metrics", "/api/v1/openapi.json", "/static", "/api/v1/wall"}
+    known |= {
+        "/sign-in",
+        "/enter",
+        "/healthz",
+        "/metrics",
+        "/api/v1/openapi.json",
+        static_path(),
+        "/a/{token}",
+        "/api/v1/wall",
+    }
     described = {f"/api/v1{path}" for _, path in api_routes(house)}
     served = {route.path for route in flat(house.site.routes)}
     assert served - known - described == set()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
+from monitor.web.pages import static_path
 from tests.web.browser import until, wait
 from tests.web.small_house import SmallHouse
 
@@ -16,8 +17,8 @@ if TYPE_CHECKING:
     from playwright.sync_api import Page
 
 RATE = 16_000
-RENDER = """async ([priority, seconds, rate]) => {
-  const { rendered } = await import("/static/sound.js");
+RENDER = """async ([priority, seconds, rate, path]) => {
+  const { rendered } = await import(path);
   const buffer = await rendered(priority, seconds, rate);
   return Array.from(buffer.getChannelData(0));
 }"""
@@ -62,7 +63,7 @@ def test_a_burst_is_as_the_table_says(
     spacing: tuple[float, float] | None,
 ) -> None:
     """AL-04: pulses 10/3/1, their length and spacing, at least four harmonics within 15 dB (ALARMS §1.2)."""
-    samples = np.array(open_wall().evaluate(RENDER, [priority, 5, RATE]))
+    samples = np.array(open_wall().evaluate(RENDER, [priority, 5, RATE, f"{static_path()}/sound.js"]))
     found = pulses(samples)
     assert len(found) == count
     for begin, end in found:
@@ -95,7 +96,7 @@ def _near(spectrum: np.ndarray, hertz: int) -> float:
 
 def test_bursts_repeat_in_time(open_wall: Callable[..., Page]) -> None:
     """ALARMS §1.2: bursts every 2.5-15 s (high), 2.5-30 s (medium), more than 15 s (low)."""
-    every = open_wall().evaluate("async () => (await import('/static/sound.js')).EVERY_S")
+    every = open_wall().evaluate(f"async () => (await import('{static_path()}/sound.js')).EVERY_S")
     assert 2.5 <= every["high"] <= 15
     assert 2.5 <= every["medium"] <= 30
     assert every["low"] > 15

@@ -16,8 +16,9 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
 from monitor.core.alarms import Alarm
-from monitor.core.inputs import Acknowledge, PauseAudio, ReportCondition, SetLimit
+from monitor.core.inputs import Acknowledge, Observe, PauseAudio, ReportCondition, SetLimit
 from monitor.core.turn import Bed
+from monitor.core.vitals import Observation, Report
 from monitor.web.wall import show_bed, sort_alarms
 from tests.web.conftest import Person
 from tests.web.small_house import SmallHouse
@@ -54,6 +55,30 @@ def test_numbers_carry_unit_limits_source_and_the_instant_they_leave(house: Smal
     assert spo2["stale"] - spo2["at"] == 10_000
     assert shown["nibp_systolic"]["value"] is None
     assert shown["nibp_systolic"]["why"] == "nothing received yet"
+
+
+def test_a_cuff_value_that_came_late_is_shown_with_its_own_time(
+    open_house: Callable[..., SmallHouse],
+) -> None:
+    """AL-33, AL-29: the newest cuff value of a backlog stands on the tile with its age, then leaves."""
+    house = open_house(history=True)
+    house.start("bed-1", minutes_ago=30)
+    now = house.desk.now()
+    then = now - timedelta(minutes=4)
+    seen = tuple(
+        Observation(name, value) for name, value in (("nibp_systolic", 142.0), ("nibp_diastolic", 88.0))
+    )
+    report = Report("cuff-1", now, then, seen)
+    house.desk.submit("bed-1", Observe(report), now).result(5)
+    bed = house.desk.beds()["bed-1"]
+    assert "nibp_systolic" not in bed.latest
+    shown = show_bed(bed)["numbers"]
+    assert (shown["nibp_systolic"]["value"], shown["nibp_diastolic"]["value"]) == (142.0, 88.0)
+    assert shown["nibp_systolic"]["at"] == round(then.timestamp() * 1000)
+    assert shown["nibp_systolic"]["stale"] > shown["nibp_systolic"]["at"]
+    assert shown["nibp_systolic"]["why"] == "came late"
+    house.tell("bed-1", nibp_systolic=131.0, nibp_diastolic=80.0)
+    assert show_bed(house.desk.beds()["bed-1"])["numbers"]["nibp_systolic"]["value"] == 131.0
 
 
 def test_a_limit_that_is_off_is_shown_as_off(house: SmallHouse) -> None:

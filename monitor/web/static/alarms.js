@@ -2,7 +2,7 @@
 
 import { el, icon, mark, say } from "./dom.js";
 import { ask } from "./dialog.js";
-import { doing, may, post } from "./api.js";
+import { doing, may, me, post } from "./api.js";
 import { serverNow } from "./live.js";
 import { age, plainly, signalWords } from "./words.js";
 
@@ -82,9 +82,10 @@ export class AlarmList {
     row.text = el("span", { class: "text" });
     row.state = el("span", { class: "state" });
     row.ack = el("button", { type: "button", class: "ack", onclick: () => acknowledge(row.bed, row.alarm, row.ack) }, "Ack");
-    row.accept = el("button", { type: "button", class: "quiet", hidden: true, onclick: () => doing(row.accept, () => post(`/beds/${row.bed.id}/alarms/${row.alarm.id}/accept`), "Accepted: it is yours.") }, "Accept");
+    row.accept = el("button", { type: "button", class: "quiet", hidden: true, onclick: () => doing(row.accept, () => post(`/beds/${row.bed.id}/alarms/${row.alarm.id}/accept`, {}), "Accepted: it is yours.") }, "Accept");
+    row.reject = el("button", { type: "button", class: "quiet", hidden: true, onclick: () => doing(row.reject, () => post(`/beds/${row.bed.id}/alarms/${row.alarm.id}/reject`, {}), "Passed on to the next.") }, "Pass on");
     row.pause = el("button", { type: "button", class: "quiet", hidden: !this.detail, onclick: () => pauseAlarm(row.bed, row.alarm) }, "Pause");
-    row.node = el("li", { class: "alarm", "data-id": id }, el("div", { class: "head" }, row.icon, row.word, row.bed_name), row.text, row.state, el("div", { class: "acts" }, row.ack, row.accept, row.pause));
+    row.node = el("li", { class: "alarm", "data-id": id }, el("div", { class: "head" }, row.icon, row.word, row.bed_name), row.text, row.state, el("div", { class: "acts" }, row.ack, row.accept, row.reject, row.pause));
     this.rows.set(id, row);
     return row;
   }
@@ -112,7 +113,8 @@ export class AlarmList {
     say(row.state, words.filter(Boolean).join(" · "));
     say(row.ack, alarm.signal === "latched" ? "Seen" : "Ack");
     row.ack.hidden = !mayCare(bed) || !needsPerson(alarm);
-    row.accept.hidden = !mayCare(bed) || alarm.ownership !== "offered";
+    row.accept.hidden = !mayCare(bed) || !["offered", "exhausted"].includes(alarm.ownership);
+    row.reject.hidden = !this.detail || !mayCare(bed) || !(alarm.ownership === "offered" || alarm.owner === me.name);
     row.pause.hidden = !this.detail || !mayCare(bed) || !alarm.pausable || alarm.signal === "alarm_paused" || alarm.signal === "latched";
     mark(row.ack, "aria-label", `${row.ack.textContent === "Ack" ? "Acknowledge" : "Seen"}: ${alarm.priority} ${bedLabel(frame, bed.id)} ${alarm.text}`);
   }

@@ -1,7 +1,7 @@
 // What every page has: clock, theme, who is here, and the strip that says when the monitor is silent.
 
 import { $, $$, el, mark, say } from "./dom.js";
-import { change, doing, get, me, toast, wake } from "./api.js";
+import { change, doing, may, me, wake } from "./api.js";
 import { current, isLost, onFrame, onLost, serverNow } from "./live.js";
 import { hms, span } from "./words.js";
 
@@ -86,8 +86,9 @@ function menu() {
   };
   dialog.append(
     el("h2", {}, me.name),
-    el("p", { class: "dim" }, me.roles.join(", ")),
+    el("p", { class: "dim" }, `${me.roles.join(", ")}${me.on_duty ? " · on duty" : ""}`),
     el("button", { type: "button", onclick: leave(() => wake("")) }, "Someone else is here (PIN)"),
+    may("care") ? el("button", { type: "button", onclick: leave(duty) }, me.on_duty ? "End my duty" : "Begin my duty") : "",
     el("a", { class: "button", href: "/me" }, "My sign-in"),
     el(
       "button",
@@ -107,6 +108,12 @@ function menu() {
   dialog.showModal();
 }
 
+/** Alarms are offered to those on duty. */
+function duty() {
+  const on = !me.on_duty;
+  return doing(null, async () => Object.assign(me, await change("POST", "/me/duty", { on_duty: on })), on ? "You are on duty: alarms are offered to you." : "You are off duty.");
+}
+
 // A sign of life, at most once a minute, keeps the right to change things; it never wakes who was away.
 let aliveAt = 0;
 async function alive() {
@@ -119,5 +126,3 @@ async function alive() {
   }
 }
 for (const name of ["pointerdown", "keydown"]) addEventListener(name, alive, { passive: true });
-
-export { get, toast };

@@ -1,7 +1,7 @@
 // One session: what is now, what there is to do, and everything that was.
 
 import { $, $$, el, icon, mark, say } from "./dom.js";
-import { change, doing, get, may, post, toast } from "./api.js";
+import { doing, get, may, post, toast } from "./api.js";
 import { ask } from "./dialog.js";
 import { AlarmList, Announcer, acknowledge, mayCare, needsPerson } from "./alarms.js";
 import { SessionChart } from "./chart.js";
@@ -14,6 +14,7 @@ const root = $("#session");
 const id = root.dataset.id;
 const bedId = root.dataset.bed;
 const live = Boolean(root.dataset.live);
+const mayRemark = may("care") || (may("drill") && root.dataset.mode === "drill");
 const scales = JSON.parse(root.dataset.scales);
 const SCALE_WORDS = { moaas: "MOAA/S (5 awake … 0 no response)", dissociation: "Dissociation (0 none … 4 extreme)", nausea: "Nausea (0 none … 3 severe)" };
 let bed = null;
@@ -194,7 +195,7 @@ const strike = (dose) =>
     fields: [{ name: "reason", label: "Reason", focus: true }],
     yes: "Strike",
     danger: true,
-    act: (given) => post(`/beds/${bedId}/dose/withdraw`, { at: new Date(dose.at).toISOString(), reason: given.reason }),
+    act: (given) => post(`/beds/${bedId}/dose/withdraw`, { at: dose.exact, reason: given.reason }),
   });
 
 // --- what a person does ------------------------------------------------------------------------------------
@@ -286,7 +287,7 @@ function note(time) {
   return ask({
     title: time ? `Note at ${hms(time * 1000)}` : "Note",
     fields: [
-      { name: "kind", label: "Kind", choose: [["symptom", "Symptom"], ["intervention", "Intervention"], ["note", "Note"], ["correction", "Correction of something recorded"]].map(([value, label]) => ({ value, label })) },
+      { name: "kind", label: "Kind", choose: [["symptom", "Symptom"], ["intervention", "Intervention"], ["note", "Note"]].map(([value, label]) => ({ value, label })) },
       { name: "text", label: "Text", type: "textarea", focus: true },
     ],
     yes: "Write down",
@@ -353,16 +354,57 @@ function drawValues() {
   $("#values tbody").replaceChildren(...rows.reverse().map((cells) => el("tr", {}, cells.map((text, n) => el(n ? "td" : "th", n ? { class: "n" } : { scope: "row" }, text)))));
 }
 
+// What people wrote down and may have got wrong; a dose of a running session is struck instead.
+const CORRECTABLE = new Set(["SessionStarted", "DoseRecorded", "ManualRecorded", "ScoreRecorded", "NoteRecorded", "Answered", "ReadinessConfirmed", "DispositionRecorded"]);
+
+const logged = new Map();
 let lastId = 0;
 async function drawLog() {
   const { entries } = await get(`/sessions/${id}/log?after=${lastId}`);
-  const body = $("#log tbody");
   for (const one of entries) {
     lastId = one.id;
-    const colour = one.kind === "technical" && one.priority === "low" ? "technical" : one.priority;
-    body.prepend(el("tr", {}, el("td", {}, hms(Date.parse(one.at))), el("td", {}, el("span", { class: "tag", "data-colour": colour || false }, `${outcome(one.outcome)}${one.priority ? ` · ${one.priority}` : ""}`)), el("td", {}, one.reason || one.detail.phase || (one.value !== null ? String(one.value) : "")), el("td", {}, one.by)));
+    const row = entryRow(one);
+    logged.set(one.id, row);
+    $("#log tbody").prepend(row);
+    const wrong = one.outcome === "RecordCorrected" && logged.get(one.detail.entry_id);
+    if (!wrong) continue;
+    wrong.classList.add("corrected");
+    $(".why", wrong).append(el("small", { class: "right" }, `right: ${one.detail.text} (${one.by}: ${one.reason})`));
   }
 }
+
+function entryRow(one) {
+  const colour = one.kind === "technical" && one.priority === "low" ? "technical" : one.priority;
+  const value = one.value === null ? "" : String(one.value);
+  const scored = one.detail.values ? Object.entries(one.detail.values).map(([name, of]) => `${LABELS[name] || name} ${of}`).join(", ") : "";
+  const why = one.outcome === "RecordCorrected" ? `${one.detail.text} (${one.reason})` : one.reason || one.detail.disposition || one.detail.phase || scored || [one.detail.scale, value, one.detail.route].filter(Boolean).join(" ");
+  const button = CORRECTABLE.has(one.outcome) && mayRemark ? el("button", { type: "button", class: "quiet wrong-button", onclick: () => correct(one) }, "Wrong?") : null;
+  return el(
+    "tr",
+    { "data-entry": one.id },
+    el("td", {}, hms(Date.parse(one.at))),
+    el("td", {}, el("span", { class: "tag", "data-colour": colour || false }, `${outcome(one.outcome)}${one.priority ? ` · ${one.priority}` : ""}`)),
+    el("td", { class: "why" }, el("span", { class: "said" }, plainly(why))),
+    el("td", {}, one.by),
+    el("td", {}, button),
+  );
+}
+
+function correct(one) {
+  const dose = one.outcome === "DoseRecorded" && bed?.session?.id === id && bed.session.doses.find((given) => !given.withdrawn && given.exact === one.detail.given_at);
+  if (dose) return strike(dose).then(drawLog);
+  return ask({
+    title: "Correct an entry",
+    text: `${outcome(one.outcome)}, ${hms(Date.parse(one.at))}. The entry stays in the record; the correction stands beside it with your name.`,
+    fields: [
+      { name: "text", label: "What is right", type: "textarea", focus: true },
+      { name: "reason", label: "Why the entry is wrong" },
+    ],
+    yes: "Correct",
+    act: (given) => post(`/sessions/${id}/corrections`, { entry_id: one.id, ...given }),
+  }).then(drawLog);
+}
+
 setInterval(() => {
   if (live && !$("#panel-log").hidden) drawLog().catch(() => {});
   if (live && !$("#panel-values").hidden) drawValues();
@@ -447,7 +489,8 @@ async function whatIf() {
 
 // --- the finished record ------------------------------------------------------------------------------------------
 
-const CODES = [["", "not said yet"], ["actionable", "needed action"], ["known", "true, but known"], ["artefact", "artefact"], ["technical", "technical"], ["other", "other"]];
+const DISPOSITIONS = { actionable: "needed action", known: "true, but known", artefact: "artefact", drill: "drill" };
+const CODES = [["", "not said yet"], ...JSON.parse(root.dataset.dispositions).map((name) => [name, DISPOSITIONS[name] || name])];
 
 function past(marks) {
   const box = $("#past");
@@ -463,7 +506,7 @@ function past(marks) {
       const low = one.kind === "technical" && one.priority === "low";
       const pick = el("select", { "aria-label": `What this alarm was: ${one.reason}` }, CODES.map(([value, label]) => el("option", { value }, label)));
       pick.addEventListener("change", () => pick.value && doing(null, () => post(`/sessions/${id}/alarms/${one.alarm}/disposition`, { code: pick.value }), "Written down."));
-      return el("li", { class: "alarm", "data-colour": low ? "technical" : one.priority }, el("div", { class: "head" }, el("span", { class: "shape" }, icon(low ? "shape-technical" : `shape-${one.priority}`)), el("strong", { class: "word" }, one.priority.toUpperCase())), el("span", { class: "text" }, one.reason), el("span", { class: "state" }, words.filter(Boolean).join(" · ")), root.dataset.canDispose && may("care") ? pick : null);
+      return el("li", { class: "alarm", "data-colour": low ? "technical" : one.priority }, el("div", { class: "head" }, el("span", { class: "shape" }, icon(low ? "shape-technical" : `shape-${one.priority}`)), el("strong", { class: "word" }, one.priority.toUpperCase())), el("span", { class: "text" }, one.reason), el("span", { class: "state" }, words.filter(Boolean).join(" · ")), mayRemark ? pick : null);
     }),
   );
   if (!raised.length) box.replaceChildren(el("li", { class: "none" }, "No alarms"));
@@ -475,7 +518,7 @@ $("#sign")?.addEventListener("click", () =>
     text: "You have read this record. Your name and the time stand in it from now on.",
     yes: "Sign",
     act: async () => {
-      const done = await change("POST", `/sessions/${id}/sign`);
+      const done = await post(`/sessions/${id}/sign`, {});
       if (done) location.reload();
     },
   }),

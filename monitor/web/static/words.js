@@ -93,6 +93,15 @@ const OUTCOMES = {
   BacklogSummarised: "Late readings",
   DeviceAssociated: "Device joined",
   DeviceDissociated: "Device left",
+  AlarmOffered: "Offered",
+  AlarmAccepted: "Accepted",
+  AlarmRejected: "Passed on",
+  OwnershipTimedOut: "Nobody answered",
+  OwnershipExhausted: "Nobody has accepted",
+  LadderChanged: "People on duty",
+  RecordSigned: "Record signed",
+  DispositionRecorded: "What the alarm was",
+  RecordCorrected: "Correction",
   Refused: "Refused",
 };
 export const outcome = (name) => OUTCOMES[name] || name;
