@@ -328,7 +328,6 @@ def _protocol(chosen: argparse.Namespace) -> Any:
 
 def _replay(chosen: argparse.Namespace) -> int:
     from monitor import replay
-    from monitor.core.outcomes import as_json
 
     unused: list[str] = []
     if chosen.envelopes:
@@ -337,6 +336,8 @@ def _replay(chosen: argparse.Namespace) -> int:
             protocols = {**protocols, chosen.protocol: _protocol(chosen)}
         lines = sys.stdin if str(chosen.envelopes) == "-" else chosen.envelopes.open(encoding="utf-8")
         outcomes = replay.replay_envelopes(lines, protocols)
+    elif chosen.session:
+        return _live_again(chosen)
     elif chosen.file:
         recording = replay.read(chosen.file)
         unused = recording.unused
@@ -345,17 +346,55 @@ def _replay(chosen: argparse.Namespace) -> int:
         print("afterwatch replay: give a FILE, or --envelopes", file=sys.stderr)
         return WRONG_USE
     for one in outcomes:
-        if chosen.jsonl:
-            print(json.dumps(as_json(one), ensure_ascii=False))
-        else:
-            print(
-                f"{one.at:%Y-%m-%d %H:%M:%S}  {one.outcome:20}  {one.priority:6}  {one.rule:22}  {one.reason}"
-            )
+        _print_outcome(one, chosen.jsonl)
     for line in unused[:20]:
         print(f"not used: {line}", file=sys.stderr)
     if unused:
         print(f"{len(unused)} lines were not used", file=sys.stderr)
     return NOT_AS_IT_SHOULD if unused else DONE
+
+
+def _print_outcome(one: Any, jsonl: bool) -> None:
+    from monitor.core.outcomes import as_json
+
+    if jsonl:
+        print(json.dumps(as_json(one), ensure_ascii=False))
+        return
+    print(f"{one.at:%Y-%m-%d %H:%M:%S}  {one.outcome:20}  {one.priority:6}  {one.rule:22}  {one.reason}")
+
+
+def _live_again(chosen: argparse.Namespace) -> int:
+    from monitor import replay
+    from monitor.core import shadow
+    from monitor.series.embedded import Embedded
+
+    archive = Embedded(_load(chosen).store)
+    try:
+        given = archive.lived(chosen.session, replay.WARM_UP)
+    except LookupError as fault:
+        raise Unusable(str(fault)) from fault
+    changes: dict[str, float | None] = {}
+    for one in chosen.set:
+        name, _, value = one.partition("=")
+        try:
+            changes[name] = None if value == "off" else float(value)
+        except ValueError as fault:
+            raise Unusable(f"--set {one}: write LIMIT=VALUE or LIMIT=off") from fault
+    protocol = _protocol(chosen) if chosen.protocol else None
+    summary = archive.summary(chosen.session)
+    bed_id = summary.bed_id if summary else ""
+    outcomes = list(replay.live_again(given, bed_id, chosen.session, protocol, changes))
+    if not chosen.compare:
+        for outcome in outcomes:
+            _print_outcome(outcome, chosen.jsonl)
+        return DONE
+    lived = [entry.outcome for entry in archive.log(session_id=chosen.session, limit=1_000_000)]
+    found = shadow.compare(lived, outcomes)
+    for word, alarms in (("kept", found.kept), ("LOST", found.lost), ("new", found.new)):
+        print(f"{word}: {len(alarms)}")
+        for outcome in alarms if word != "kept" else ():
+            print(f"  {outcome.at:%H:%M:%S} UTC  {outcome.priority:6}  {outcome.rule}  {outcome.reason}")
+    return DONE
 
 
 def _decode(chosen: argparse.Namespace) -> int:

@@ -24,6 +24,7 @@ from monitor.core.outcomes import Outcome, as_json
 from monitor.core.vitals import Report
 from monitor.schema import (
     FILE,
+    LEVELS,
     LEVELS_OF,
     MERGE_LEVEL,
     METRIC_COLUMNS,
@@ -31,15 +32,19 @@ from monitor.schema import (
     REPORT,
     SCHEMA_VERSION,
     VALUES,
+    Levels,
     checksum,
     from_micros,
     level_of,
     micros,
     report_of,
     row_of,
+    widen,
 )
 
-LEVEL_EVERY = 5000  # readings: the intervals of the overview are brought up to date so often
+# The intervals of the overview are brought up to date every so many readings; in a large ward after so many
+# of each device, since telling an interval costs as much as ten readings.
+LEVEL_EVERY, LEVEL_SHARE = 5000, 10
 SEQUENCES_SEARCHED = 5000  # of one device's newest readings, for a message that has no time of its own
 GENESIS = b"\0" * 32
 
@@ -111,6 +116,7 @@ class Batch:
     settled: list[Settled] = field(default_factory=list)
     cancelled: list[tuple[str, str, datetime]] = field(default_factory=list)  # alarm, why, when
     quarantined: list[Refused] = field(default_factory=list)
+    inputs: list[tuple[datetime, str, bytes]] = field(default_factory=list)  # when, which bed, what
     meta: dict[str, str] = field(default_factory=dict)
 
     def __bool__(self) -> bool:
@@ -123,6 +129,7 @@ class Batch:
             or self.settled
             or self.cancelled
             or self.quarantined
+            or self.inputs
             or self.meta
         )
 
@@ -164,6 +171,8 @@ class Journal:
         last = self._db.execute("SELECT chain FROM outcome ORDER BY id DESC LIMIT 1").fetchone()
         self._chain: bytes = last[0] if last else self._anchor()
         self._unlevelled = LEVEL_EVERY  # what a crash left; the next commit but one finds out
+        self._levels: Levels = {}  # what the intervals are still to be told of readings written here
+        self._caught_up = False  # what was written by an earlier process is in the intervals
 
     def _prepare(self) -> None:
         db = self._db
@@ -207,7 +216,8 @@ class Journal:
             for batch in batches:
                 new, old = self._write(batch)
                 stored, repeated = stored + new, repeated + old
-            if self._unlevelled > LEVEL_EVERY:
+            levelled = self._unlevelled > max(LEVEL_EVERY, LEVEL_SHARE * len(self._levels))
+            if levelled:
                 self._raise_levels()
             self._db.execute("COMMIT")
         except BaseException as fault:
@@ -218,6 +228,8 @@ class Journal:
                 raise JournalError(f"{self.path.name}: {fault}") from fault
             raise
         self._unlevelled += stored
+        if levelled:
+            self._levels, self._caught_up, self._unlevelled = {}, True, 0
         return Counts(stored, repeated)
 
     def _write(self, batch: Batch) -> tuple[int, int]:
@@ -242,6 +254,10 @@ class Journal:
         db.executemany(
             "INSERT INTO quarantine (at, topic, payload, reason) VALUES (?, ?, ?, ?)",
             [(micros(one.at), one.topic, one.payload, one.reason) for one in batch.quarantined],
+        )
+        db.executemany(
+            "INSERT INTO input (at, bed_id, body) VALUES (?, ?, ?)",
+            [(micros(at), bed_id, body) for at, bed_id, body in batch.inputs],
         )
         db.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", list(batch.meta.items()))
         return stored, len(batch.readings) - stored
@@ -306,6 +322,7 @@ class Journal:
             boot = self._name(report.boot_id) if report.boot_id else None
             row = (self._name(bed_id), at, *row_of(fresh, self._name(report.device_id), boot))
             rows.append((*row, checksum(*row)))
+            widen(self._levels, row)
         return written + self._flush(rows)
 
     def _flush(self, rows: list[tuple[Any, ...]]) -> int:
@@ -362,16 +379,20 @@ class Journal:
         return report._replace(observations=rest)
 
     def _raise_levels(self) -> None:
-        """Tell the intervals what the readings since the last time say of them."""
+        """Tell the intervals what the readings since the last time say of them; twice is no harm."""
         db = self._db
-        known = db.execute("SELECT value FROM meta WHERE key='levelled'").fetchone()
-        first, last = int(known[0]) if known else 0, self._last_reading()
-        db.executemany(MERGE_LEVEL, db.execute(LEVELS_OF, (first, last)).fetchall())
-        more = "SELECT device, at, bed, extra FROM reading WHERE id > ? AND id <= ? AND extra IS NOT NULL"
-        for row in db.execute(more, (first, last)).fetchall():
-            db.executemany(MERGE_LEVEL, level_of(*row))
+        last = self._last_reading()
+        if not self._caught_up:
+            known = db.execute("SELECT value FROM meta WHERE key='levelled'").fetchone()
+            first = int(known[0]) if known else 0
+            for span in LEVELS:
+            of = {"first": first, "last": last, "span": span, "us": span * 1_000_000}
+            db.executemany(MERGE_LEVEL, db.execute(LEVELS_OF, of).fetchall())
+            more = "SELECT device, at, bed, extra FROM reading WHERE id > ? AND id <= ? AND extra IS NOT NULL"
+            for row in db.execute(more, (first, last)).fetchall():
+                db.executemany(MERGE_LEVEL, level_of(*row))
+        db.executemany(MERGE_LEVEL, [(*key, *ends) for key, ends in self._levels.items()])
         db.execute("INSERT OR REPLACE INTO meta VALUES ('levelled', ?)", (str(last),))
-        self._unlevelled = 0
 
     def _last_reading(self) -> int:
         return int(self._db.execute("SELECT coalesce(max(id), 0) FROM reading").fetchone()[0])

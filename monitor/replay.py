@@ -11,7 +11,7 @@ import csv
 import gzip
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
@@ -229,6 +229,55 @@ def replay(found: list[Report], protocol: Protocol, *, phase: Phase = "observati
     )
     for report in found:
         yield from stage.do(BED, given.Observe(report), report.received_at)
+
+
+WARM_UP = timedelta(minutes=2)  # of a session lived again: device clocks and counters settle
+
+
+def live_again(
+    given_to_bed: Iterable[tuple[datetime, Input | Report]],
+    bed_id: str,
+    session_id: str,
+    protocol: Protocol | None = None,
+    changes: Mapping[str, float | None] | None = None,
+) -> Iterator[Outcome]:
+    """Give a bed of its own what a session's bed was given; yield what then happens to the session.
+
+    Args:
+        given_to_bed: as ``series.embedded.Embedded.lived`` returns it, in order.
+        bed_id: of the bed.
+        session_id: of the session.
+        protocol: another one in place of the one it started from.
+        changes: by limit id: another absolute value (the metric's unit), or ``None`` for off.
+
+    With neither, the outcomes are those that the journal holds (AF-01).
+    """
+    stage = Stage()
+    for at, one in given_to_bed:
+        told: Input = given.Observe(one) if isinstance(one, Report) else one
+        if isinstance(told, given.StartSession):
+            told = replace(told, protocol=changed(protocol or told.protocol, changes or {}))
+        outcomes = stage.do(bed_id, told, at)
+        yield from (each for each in outcomes if each.session_id == session_id)
+
+
+def changed(protocol: Protocol, changes: Mapping[str, float | None]) -> Protocol:
+    """Return a protocol with other absolute limits, for a what-if.
+
+    Raises:
+        BadRecording: it has no limit of that id.
+    """
+    known = {limit.id for limit in protocol.limits}
+    for name in changes:
+        if name not in known:
+            raise BadRecording(f"no limit {name!r} in {protocol.name}; it has {', '.join(sorted(known))}")
+    limits = tuple(
+        limit
+        if limit.id not in changes
+        else replace(limit, on=changes[limit.id] is not None, limit=changes[limit.id] or limit.limit)
+        for limit in protocol.limits
+    )
+    return replace(protocol, limits=limits)
 
 
 # --- recorded messages and staff actions (drills) ----------------------------------------------------------

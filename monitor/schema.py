@@ -16,12 +16,13 @@ import orjson
 from monitor.core.vitals import METRICS, VALID, Observation, Report
 
 FILE = "journal.db"
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 METRIC_COLUMNS = tuple(METRICS)
 VALUES = ", ".join(METRIC_COLUMNS)
 REPORT = f"device, received_at, measured_at, gateway_at, boot, sequence, flags, extra, {VALUES}"
-LEVEL_S = 300  # of one interval of the table ``level``: a month of a bed is read in 8640 rows at most
+# Seconds of an interval of the table ``level``: four hours are 1440 rows of one, a month 8640 of the other.
+LEVELS = (10, 300)
 LOWS_HIGHS = ", ".join(f"{name}_low, {name}_high" for name in METRIC_COLUMNS)
 RETAINED, DRILL, ONLINE, OFFLINE, FAULTLESS = 1, 2, 4, 8, 16
 
@@ -72,12 +73,19 @@ MIGRATIONS: tuple[str, ...] = (
     ALTER TABLE protocol ADD COLUMN crc INTEGER;
     UPDATE protocol SET crc = checksum(digest, name, body);
     CREATE TABLE level (
-        device INTEGER NOT NULL, slot INTEGER NOT NULL, bed INTEGER NOT NULL,
+        device INTEGER NOT NULL, span INTEGER NOT NULL, slot INTEGER NOT NULL, bed INTEGER NOT NULL,
         {", ".join(f"{name}_low REAL, {name}_high REAL" for name in METRIC_COLUMNS)},
-        PRIMARY KEY (device, slot, bed)) WITHOUT ROWID;
+        PRIMARY KEY (device, span, slot, bed)) WITHOUT ROWID;
+    CREATE INDEX reading_with_extra ON reading (device, at) WHERE extra IS NOT NULL;
     CREATE TABLE removed (
         id INTEGER PRIMARY KEY, at INTEGER NOT NULL, what TEXT NOT NULL, first INTEGER NOT NULL,
         last INTEGER NOT NULL, body TEXT NOT NULL, anchor BLOB NOT NULL, chain BLOB NOT NULL);
+    """,
+    # 3: what was asked of a bed besides readings, so that a session can be lived again (AF-01, AF-12).
+    """
+    CREATE TABLE input (
+        id INTEGER PRIMARY KEY, at INTEGER NOT NULL, bed_id TEXT NOT NULL, body BLOB NOT NULL);
+    CREATE INDEX input_of_bed ON input (bed_id, at);
     """,
 )
 
@@ -87,15 +95,17 @@ def checksum(*columns: Any) -> int:
     return zlib.crc32(orjson.dumps(columns, default=bytes.hex))
 
 
-_PLAIN = f"SELECT device, at / {LEVEL_S * 1_000_000} AS slot, bed, " + ", ".join(
-    f"min({name}), max({name})" for name in METRIC_COLUMNS
+# What plain readings of a range of ids say of each interval (``:us`` microseconds long, named ``:span``); what
+# has ``extra`` is read one by one.
+LEVELS_OF = (
+    "SELECT device, :span, at / :us AS slot, bed, "
+    + ", ".join(f"min({name}), max({name})" for name in METRIC_COLUMNS)
+    + " FROM reading NOT INDEXED WHERE id > :first AND id <= :last AND extra IS NULL GROUP BY device, slot, bed"
 )
-# What plain readings of a range of ids say of each interval; what has ``extra`` is read one by one.
-LEVELS_OF = f"{_PLAIN} FROM reading WHERE id > ? AND id <= ? AND extra IS NULL GROUP BY 1, 2, 3"
 # Lowest and highest may be told twice, and in any order: a late reading finds its interval too.
 MERGE_LEVEL = (
-    f"INSERT INTO level (device, slot, bed, {LOWS_HIGHS}) "
-    f"VALUES ({', '.join('?' * (3 + 2 * len(METRIC_COLUMNS)))}) ON CONFLICT DO UPDATE SET "
+    f"INSERT INTO level (device, span, slot, bed, {LOWS_HIGHS}) "
+    f"VALUES ({', '.join('?' * (4 + 2 * len(METRIC_COLUMNS)))}) ON CONFLICT DO UPDATE SET "
     + ", ".join(
         f"{name}_{end} = {of}(coalesce({name}_{end}, excluded.{name}_{end}), "
         f"coalesce(excluded.{name}_{end}, {name}_{end}))"
@@ -114,7 +124,42 @@ def level_of(device: int, at: int, bed: int, extra: str) -> Iterator[tuple[Any, 
         ends: list[float | None] = [None] * (2 * len(METRIC_COLUMNS))
         place = 2 * _PLACE[one["metric"]]
         ends[place] = ends[place + 1] = one["value"]
-        yield (device, when // (LEVEL_S * 1_000_000), bed, *ends)
+        for span in LEVELS:
+            yield (device, span, when // (span * 1_000_000), bed, *ends)
+
+
+Levels = dict[tuple[int, int, int], list[float | None]]  # device, slot, bed -> low and high of each metric
+
+
+def widen(levels: Levels, row: tuple[Any, ...]) -> None:
+    """Tell intervals of a reading: of its bed, its time, and then the columns ``REPORT``."""
+    bed, at, device = row[:3]
+    extra = row[9]
+    if extra is not None:
+        for told in level_of(device, at, bed, extra):
+            ends = levels.setdefault(told[:3], [None] * (2 * len(METRIC_COLUMNS)))
+            for place in range(0, len(ends), 2):
+                _widen(ends, place, told[3 + place])
+        return
+    key = (device, at // (LEVEL_S * 1_000_000), bed)
+    found = levels.get(key)
+    if found is None:
+        found = levels[key] = [None] * (2 * len(METRIC_COLUMNS))
+    place = 0
+    for value in row[10:]:
+        if value is not None:
+            _widen(found, place, value)
+        place += 2
+
+
+def _widen(ends: list[float | None], place: int, value: float | None) -> None:
+    if value is None:
+        return
+    low, high = ends[place], ends[place + 1]
+    if low is None or value < low:
+        ends[place] = value
+    if high is None or value > high:
+        ends[place + 1] = value
 
 
 def row_of(report: Report, device: int, boot: int | None) -> tuple[Any, ...]:

@@ -7,11 +7,14 @@ repeated in every snapshot: it is named by its digest and kept once.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
 import orjson
 from pydantic import TypeAdapter
 
+from monitor.core import inputs as given
+from monitor.core.inputs import Input
 from monitor.core.protocol import Protocol
 from monitor.core.turn import Bed
 
@@ -46,6 +49,33 @@ def load(stored: bytes, protocols: Mapping[str, Protocol]) -> Bed:
             raise LookupError(f"{plain.get('bed_id')}: no protocol with digest {digest}")
         plain["session"]["protocol"] = protocols[digest]
     return _BED.validate_python(plain)
+
+
+def dump_input(one: Input) -> bytes:
+    """Return an input as JSON bytes, named by its class; a protocol in it is named by digest."""
+    plain = _input(type(one).__name__).dump_python(one, mode="json", exclude={"protocol"})
+    if isinstance(one, given.StartSession):
+        plain["protocol"] = one.protocol.digest
+    return orjson.dumps({"input": type(one).__name__, **plain})
+
+
+def load_input(stored: bytes, protocols: Mapping[str, Protocol]) -> Input:
+    """Return the input that ``dump_input`` stored.
+
+    Raises:
+        LookupError: the protocol it names is not among ``protocols``, or there is no such input.
+    """
+    plain: dict[str, Any] = orjson.loads(stored)
+    name = plain.pop("input")
+    if "protocol" in plain:
+        plain["protocol"] = protocols[plain["protocol"]]
+    found: Input = _input(name).validate_python(plain)
+    return found
+
+
+@cache
+def _input(name: str) -> TypeAdapter[Any]:
+    return TypeAdapter(getattr(given, name))
 
 
 def dump_protocol(protocol: Protocol) -> bytes:

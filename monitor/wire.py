@@ -5,8 +5,8 @@ here; every other packet reaches paho byte for byte, in its place, so that error
 is written leaves in the order in which it was given, also when the socket takes only a part of it. One lock
 for reading and writing, since a TLS connection may not do both at once.
 
-Why: paho reads a message with four ``recv`` and answers it with a ``send`` and a ``select``: more CPU than all
-that we do with it (docs/performance.md). ``AFTERWATCH_PLAIN_PAHO=1`` does without this file.
+Why: paho reads a message with four ``recv`` and answers it with a ``send`` and a ``select``: more CPU than
+all that we do with it (docs/performance.md). ``AFTERWATCH_PLAIN_PAHO=1`` does without this file.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ class Message(NamedTuple):
 class Cut(NamedTuple):
     """What lies at the front of what was read.
 
-    ``messages`` end at ``end``, where the next packet begins: it is of ``foreign`` bytes and paho's, or (0) it
-    is not whole yet.
+    ``messages`` end at ``end``, where the next packet begins: it is of ``foreign`` bytes and paho's, or (0)
+    it is not whole yet.
     """
 
     messages: list[Message]

@@ -7,6 +7,7 @@ could show is not claimed by any test.
 from __future__ import annotations
 
 import argparse
+import ast
 import base64
 import fnmatch
 import json
@@ -534,3 +535,46 @@ def test_the_bill_of_materials_names_every_pinned_library(tmp_path: Path) -> Non
     sbom = json.loads((tmp_path / "sbom.json").read_text())
     listed = {re.sub(r"[-_.]+", "-", one["name"]).lower(): one["version"] for one in sbom["components"]}
     assert listed == pins("requirements.txt")
+
+
+# --- the runbook --------------------------------------------------------------------------------------------
+
+SAYING = {"technical", "condition", "Judgement", "ReportCondition", "report_condition"}
+NAMING = {"key", "NO_DATA", "UNANSWERED"}
+
+
+def leading_text(node: ast.expr) -> str:
+    """Return the text of a string, or of an f-string up to its first value."""
+    if isinstance(node, ast.JoinedStr) and node.values:
+        node = node.values[0] if isinstance(node.values[0], ast.Constant) else node
+    return node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else ""
+
+
+def technical_keys() -> set[str]:
+    """Return the first word of the key of every technical alarm, read from the sources."""
+    found: set[str] = set()
+    for file in [
+        *(REPOSITORY / "monitor" / "core").glob("*.py"),
+        *(REPOSITORY / "monitor" / "app").glob("*.py"),
+    ]:
+        if file.name == "soundness.py":  # its keys are places in a protocol file
+            continue
+        for node in ast.walk(ast.parse(file.read_text())):
+            match node:
+                case ast.Call(func=ast.Name(id=name) | ast.Attribute(attr=name), args=[first, *_]) if (
+                    name in SAYING
+                ):
+                    found.add(leading_text(first).split(":")[0])
+                case ast.Assign(targets=[ast.Name(id=name)], value=value) if name in NAMING:
+                    found.add(leading_text(value).split(":")[0])
+    return found - {""}
+
+
+def test_the_runbook_tells_of_every_technical_alarm() -> None:
+    """Issue 8, item 6: each failure, what staff see, what to do; a new alarm without a row fails here."""
+    rows = set(
+        re.findall(r"^\| `([a-z-]+)` \|", (REPOSITORY / "docs" / "operating.md").read_text(), re.MULTILINE)
+    )
+    keys = technical_keys()
+    assert len(keys) >= 20
+    assert rows == keys

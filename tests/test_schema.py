@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from monitor import snapshot
 from monitor.core.vitals import FAULTS, METRICS, Observation, Report
 from monitor.schema import (
-    LEVEL_S,
+    LEVELS,
     METRIC_COLUMNS,
     MIGRATIONS,
     REPORT,
@@ -103,12 +103,13 @@ def test_the_levels_of_a_report_are_its_values_at_their_own_times(observations: 
     report = Report("d", NOON, NOON, tuple(observations), faults=("motion",))
     extra = row_of(report, 1, None)[7]
     found = [
-        (row[1], sorted({v for v in row[3:] if v is not None})) for row in level_of(1, micros(NOON), 7, extra)
+        (*row[1:3], {v for v in row[4:] if v is not None}) for row in level_of(1, micros(NOON), 7, extra)
     ]
     expected = [
-        (micros(one.measured_at or NOON) // (LEVEL_S * 1_000_000), [one.value])
+        (span, micros(one.measured_at or NOON) // (span * 1_000_000), {one.value})
         for one in observations
         if one.value is not None
+        for span in LEVELS
     ]
     assert found == expected
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from monitor import notify, records, web
+from monitor.app.drill_runs import DrillRuns
 from monitor.app.loop import STATION, Monitor
 from monitor.app.messenger import Messenger
 from monitor.app.watchdog import Watchdog
@@ -44,6 +45,7 @@ class Site:
         self.archive = Embedded(configuration.store)
         self.users = web.Users(configuration.store / "users.json")
         self._answers = self._make_answers()
+        self.drills = DrillRuns(configuration, self.monitor, log.warning)
         self.messenger = Messenger(
             configuration,
             self.clock,
@@ -78,6 +80,7 @@ class Site:
 
     def stop(self) -> bool:
         """Tell those who rely on us, then end; return whether everything became durable."""
+        self.drills.stop_all()
         running = [bed.bed_id for bed in self.monitor.beds().values() if bed.session is not None]
         if running:
             text = f"the monitor is being stopped while {', '.join(running)} in session"
@@ -126,6 +129,7 @@ class Site:
             "test_routes": self._test_routes,
             "read_answer": self._read_answer,
             "duty_changed": self._set_ladders,
+            "drill_runs": self.drills,
         }
 
     def _read_answer(self, token: str) -> tuple[str, str, str]:

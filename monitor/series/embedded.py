@@ -10,18 +10,19 @@ import sqlite3
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import orjson
 
+from monitor.core.inputs import Associate, Dissociate, Input, StartSession
 from monitor.core.outcomes import Outcome
 from monitor.core.protocol import Protocol
 from monitor.core.record import Delivery, Entry, SessionRecord, SessionSummary, Trace
-from monitor.core.vitals import METRICS
-from monitor.schema import FILE, METRIC_COLUMNS, from_micros, micros
-from monitor.snapshot import load_protocol
+from monitor.core.vitals import METRICS, Report
+from monitor.schema import FILE, METRIC_COLUMNS, REPORT, from_micros, micros, report_of
+from monitor.snapshot import load_input, load_protocol
 
 _SUMMARY = (
     "session_id, bed_id, patient_code, protocol, protocol_digest, mode, started_at, started_by, ended_at, "
@@ -118,6 +119,52 @@ class Embedded:
         protocol = self.protocol_of(session_id)
         return SessionRecord(summary, protocol, entries, traces, tuple(self.deliveries(session_id)))
 
+    def lived(self, session_id: str, before: timedelta) -> list[tuple[datetime, Input | Report]]:
+        """Return what a session's bed was given, in order: its devices first, then inputs and reports.
+
+        Args:
+            session_id: the session.
+            before: how long before the monitor was told of it the reports begin (device clocks, counters).
+
+        Raises:
+            LookupError: there is no such session, or it is older than the keeping of inputs.
+        """
+        summary = self.summary(session_id)
+        if summary is None:
+            raise LookupError(f"no session {session_id!r}; `afterwatch sessions` lists them")
+        with self._reading() as db:
+            protocols = {
+                one: load_protocol(body) for one, body in db.execute("SELECT digest, body FROM protocol")
+            }
+            rows = db.execute(
+                "SELECT at, body FROM input WHERE bed_id=? ORDER BY id", (summary.bed_id,)
+            ).fetchall()
+            asked = [(from_micros(at), load_input(body, protocols)) for at, body in rows]
+            begun = [
+                at for at, one in asked if isinstance(one, StartSession) and one.session_id == session_id
+            ]
+            if not begun:
+                raise LookupError(f"{session_id}: what was asked of its bed is not kept any more")
+            told, end = begun[0], summary.ended_at
+            first, last = micros(told - before), micros(end) if end else 2**62
+            names = {number: name for name, number in db.execute("SELECT name, id FROM name")}
+            bed = next((number for number, name in names.items() if name == summary.bed_id), -1)
+            reports = [
+                report_of(row, names)
+                for row in db.execute(
+                    f"SELECT {REPORT} FROM reading WHERE bed=? AND received_at BETWEEN ? AND ? ORDER BY id",
+                    (bed, first, last),
+                )
+            ]
+        devices = [one for one in asked if one[0] < told and isinstance(one[1], Associate | Dissociate)]
+        during = [one for one in asked if told <= one[0] and (end is None or one[0] <= end)]
+        start = from_micros(first)
+        found: list[tuple[datetime, Input | Report]] = [(min(at, start), one) for at, one in devices]
+        # An input at the instant of a report came before it (``app.ward``).
+        return found + sorted(
+            [*during, *((report.received_at, report) for report in reports)], key=lambda one: one[0]
+        )
+
     # --- outcomes -----------------------------------------------------------------------------------
 
     def log(
@@ -195,9 +242,13 @@ class Embedded:
             from_at: first instant, included.
             to_at: last instant, included.
             metrics: names of ``METRICS``; empty means all.
-            every_s: if above 0, each interval of that many seconds keeps its lowest and highest value.
+            every_s: if above 0, each interval of that many seconds keeps its lowest and highest value; from 10
+                on these stand at the beginning and in the middle of their interval.
         """
         chosen = [name for name in METRIC_COLUMNS if not metrics or name in metrics]
+        if every_s >= LEVELS[0]:
+            with self._reading() as db:
+                return levels.traces(db, bed_id, micros(from_at), micros(to_at), chosen, every_s)
         found: dict[tuple[str, str], dict[float, tuple[float | None, str]]] = {}
         with self._reading() as db:
             for device, at, extra, values in _rows(db, bed_id, micros(from_at), micros(to_at), chosen):
@@ -228,22 +279,13 @@ def _rows(
         return
     wide = "".join(f", {name}" for name in metrics)
     by_number = {number: name for name, number in names.items()}
-    for (device,) in _devices(db):
+    for (device,) in levels.devices(db):
         query = (
             f"SELECT at, extra{wide} FROM reading INDEXED BY reading_of_device "
             "WHERE device=? AND at BETWEEN ? AND ? AND bed=? ORDER BY at"
         )
         for at, extra, *values in db.execute(query, (device, from_at, to_at, bed)):
             yield by_number[device], at, extra, tuple(values)
-
-
-def _devices(db: sqlite3.Connection) -> list[tuple[int]]:
-    """Return every device that ever reported: one step of the index for each, not one for each reading."""
-    return db.execute(
-        "WITH RECURSIVE d(device) AS (SELECT min(device) FROM reading UNION ALL "
-        "SELECT (SELECT min(device) FROM reading WHERE device > d.device) FROM d WHERE d.device IS NOT NULL) "
-        "SELECT device FROM d WHERE device IS NOT NULL"
-    ).fetchall()
 
 
 def _take_extra(

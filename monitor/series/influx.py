@@ -21,8 +21,9 @@ from urllib3.exceptions import HTTPError
 from monitor.config import Series
 from monitor.core.record import Trace
 from monitor.core.vitals import METRICS
-from monitor.schema import LEVEL_S, METRIC_COLUMNS, micros
+from monitor.schema import LEVELS, METRIC_COLUMNS, micros
 from monitor.series.embedded import thin
+from monitor.series.levels import overview
 from monitor.series.points import PROBE, VITALS
 
 REFUSED = (400, 413, 422)  # this batch, or something in it; anything else concerns the store
@@ -151,8 +152,8 @@ class Influx:
             f"site = '{_quoted(site)}' AND bed = '{_quoted(bed_id)}' "
             f"AND time >= {micros(from_at)}u AND time <= {micros(to_at)}u"
         )
-        if every_s >= LEVEL_S:
-            return self._overview(where, chosen, int(every_s) // LEVEL_S * LEVEL_S)
+        if every_s >= LEVELS[-1]:
+            return self._overview(where, chosen, int(every_s) // LEVELS[-1] * LEVELS[-1])
         columns = ", ".join(f'"{name}", "{name}_mark"' for name in chosen)
         traces: list[Trace] = []
         for series in self.query(f'SELECT {columns} FROM "{VITALS}" WHERE {where} GROUP BY device'):
@@ -176,28 +177,6 @@ class Influx:
                 if trace.at:
                     traces.append(trace)
         return _ordered(traces)
-
-
-def overview(metric: str, device_id: str, rows: Any, every_s: float) -> Trace:
-    """Draw intervals as a trace: the lowest at the beginning of each, the highest in its middle.
-
-    Args:
-        metric: name of the metric.
-        device_id: what measured it.
-        rows: beginning (microseconds since 1970), lowest, highest, in the metric's unit; in order of time.
-        every_s: length of an interval, seconds.
-    """
-    at: list[float] = []
-    values: list[float | None] = []
-    for begin, low, high in rows:
-        if low is None:
-            continue
-        at.append(begin / 1e6)
-        values.append(low)
-        if high != low:
-            at.append(begin / 1e6 + every_s / 2)
-            values.append(high)
-    return Trace(metric, device_id, at, values, {})
 
 
 def _trace(metric: str, device_id: str, at: list[int], values: list[Any], marks: list[Any]) -> Trace:

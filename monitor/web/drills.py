@@ -28,8 +28,15 @@ class Injection(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    what: Annotated[str, Field(max_length=80)]
-    value: float | Annotated[str, Field(max_length=80)] | None = None
+    bed: Annotated[str, Field(pattern=r"^[\w.-]{0,63}$")] = ""
+    what: Annotated[str, Field(pattern=r"^[a-z_]{1,30}$")]
+    seconds: Annotated[float, Field(gt=0, le=3600, allow_inf_nan=False)] = 60
+    size: Annotated[float, Field(ge=-1000, le=1000, allow_inf_nan=False)] | None = None
+
+    def words(self) -> str:
+        """Return it as the run reads it: one line."""
+        size = "" if self.size is None else f"{self.size:g}"
+        return " ".join(filter(None, (self.bed, self.what, f"{self.seconds:g}", size)))
 
 
 def routes(house: House) -> APIRouter:
@@ -39,13 +46,18 @@ def routes(house: House) -> APIRouter:
     @router.get("", summary="Every drill with its script, the runs and the free beds")
     def drills(request: Request) -> dict[str, Any]:
         house.reader(request, "drill")
-        runs = house.options.drill_runs
+        runs: Any = house.options.drill_runs
         return {
-            "drills": [dict(one) for one in house.options.drills()] if house.options.drills else [],
+            "drills": [dict(one) for one in _said(runs.drills)] if runs else [],
             "runs": [dict(one) for one in runs.runs()] if runs else [],
             "can_run": runs is not None,
             "free": free_beds(house),
         }
+
+    @router.get("/{name}", summary="One drill in words: patient, what should be said and done")
+    def script(name: str, request: Request) -> dict[str, Any]:
+        house.reader(request, "drill")
+        return {"name": name, "script": _said(lambda: _runs(house).script(name))}
 
     @router.post("/runs", summary="Run a drill on free beds")
     def run(body: RunForm, request: Request, response: Response) -> dict[str, Any]:
@@ -63,8 +75,8 @@ def routes(house: House) -> APIRouter:
     def inject(run_id: str, body: Injection, request: Request, response: Response) -> dict[str, Any]:
         seat = house.writer(request, "drill")
         runs = _runs(house)
-        _said(lambda: runs.inject(run_id, body.what, body.value, seat.name))
-        house.ledger.write(seat.name, "drill changed", f"{run_id}: {body.what} {body.value}")
+        _said(lambda: runs.inject(run_id, body.words(), seat.name))
+        house.ledger.write(seat.name, "drill changed", f"{run_id}: {body.words()}")
         house.seated(response, house.doors.touch(seat), request)
         return {"done": True}
 

@@ -50,16 +50,24 @@ class Export(NamedTuple):
 class DrillRuns(Protocol):
     """Who runs drills for the console. Values are JSON; every method may be called from any thread."""
 
+    def drills(self) -> Sequence[Mapping[str, Any]]:
+        """Return every drill: name, title, teaches."""
+        ...
+
+    def script(self, name: str) -> str:
+        """Return a drill in words: patient, what should be said and done. Raises ValueError."""
+        ...
+
     def run(self, name: str, bed_ids: Sequence[str], by: str) -> str:
         """Start a drill on free beds; return the run's id. Raises ValueError with the reason."""
         ...
 
     def runs(self) -> Sequence[Mapping[str, Any]]:
-        """Return runs, newest first: id, name, beds, state, started_at, by, steps, score."""
+        """Return runs, newest first: id, name, title, beds, state, started_at, by, steps, score."""
         ...
 
-    def inject(self, run_id: str, what: str, value: float | str | None, by: str) -> None:
-        """Change a patient's course or a device's fault now. Raises ValueError with the reason."""
+    def inject(self, run_id: str, words: str, by: str) -> None:
+        """Change a patient's course or a device now: ``[bed] kind seconds [size]``. Raises ValueError."""
         ...
 
     def stop(self, run_id: str, by: str) -> None:
@@ -77,7 +85,6 @@ class Options:
     """
 
     exports: Mapping[str, Export] = field(default_factory=dict)
-    drills: Callable[[], Sequence[Mapping[str, Any]]] | None = None
     drill_runs: DrillRuns | None = None
     read_answer: Callable[[str], tuple[str, str, str]] | None = None
     duty_changed: Callable[[], None] = lambda: None
