@@ -386,8 +386,8 @@ class Journal:
             known = db.execute("SELECT value FROM meta WHERE key='levelled'").fetchone()
             first = int(known[0]) if known else 0
             for span in LEVELS:
-            of = {"first": first, "last": last, "span": span, "us": span * 1_000_000}
-            db.executemany(MERGE_LEVEL, db.execute(LEVELS_OF, of).fetchall())
+                of = {"first": first, "last": last, "span": span, "us": span * 1_000_000}
+                db.executemany(MERGE_LEVEL, db.execute(LEVELS_OF, of).fetchall())
             more = "SELECT device, at, bed, extra FROM reading WHERE id > ? AND id <= ? AND extra IS NOT NULL"
             for row in db.execute(more, (first, last)).fetchall():
                 db.executemany(MERGE_LEVEL, level_of(*row))

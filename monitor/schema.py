@@ -95,12 +95,13 @@ def checksum(*columns: Any) -> int:
     return zlib.crc32(orjson.dumps(columns, default=bytes.hex))
 
 
-# What plain readings of a range of ids say of each interval (``:us`` microseconds long, named ``:span``); what
-# has ``extra`` is read one by one.
+# What plain readings of a range of ids say of each interval (``:us`` microseconds long, named ``:span``);
+# what has ``extra`` is read one by one.
 LEVELS_OF = (
     "SELECT device, :span, at / :us AS slot, bed, "
     + ", ".join(f"min({name}), max({name})" for name in METRIC_COLUMNS)
-    + " FROM reading NOT INDEXED WHERE id > :first AND id <= :last AND extra IS NULL GROUP BY device, slot, bed"
+    + " FROM reading NOT INDEXED WHERE id > :first AND id <= :last AND extra IS NULL "
+    "GROUP BY device, slot, bed"
 )
 # Lowest and highest may be told twice, and in any order: a late reading finds its interval too.
 MERGE_LEVEL = (
@@ -128,7 +129,8 @@ def level_of(device: int, at: int, bed: int, extra: str) -> Iterator[tuple[Any, 
             yield (device, span, when // (span * 1_000_000), bed, *ends)
 
 
-Levels = dict[tuple[int, int, int], list[float | None]]  # device, slot, bed -> low and high of each metric
+# Device, span, slot, bed -> lowest and highest of each metric.
+Levels = dict[tuple[int, int, int, int], list[float | None]]
 
 
 def widen(levels: Levels, row: tuple[Any, ...]) -> None:
@@ -137,19 +139,20 @@ def widen(levels: Levels, row: tuple[Any, ...]) -> None:
     extra = row[9]
     if extra is not None:
         for told in level_of(device, at, bed, extra):
-            ends = levels.setdefault(told[:3], [None] * (2 * len(METRIC_COLUMNS)))
+            ends = levels.setdefault(told[:4], [None] * (2 * len(METRIC_COLUMNS)))
             for place in range(0, len(ends), 2):
-                _widen(ends, place, told[3 + place])
+                _widen(ends, place, told[4 + place])
         return
-    key = (device, at // (LEVEL_S * 1_000_000), bed)
-    found = levels.get(key)
-    if found is None:
-        found = levels[key] = [None] * (2 * len(METRIC_COLUMNS))
-    place = 0
-    for value in row[10:]:
-        if value is not None:
-            _widen(found, place, value)
-        place += 2
+    for span in LEVELS:
+        key = (device, span, at // (span * 1_000_000), bed)
+        found = levels.get(key)
+        if found is None:
+            found = levels[key] = [None] * (2 * len(METRIC_COLUMNS))
+        place = 0
+        for value in row[10:]:
+            if value is not None:
+                _widen(found, place, value)
+            place += 2
 
 
 def _widen(ends: list[float | None], place: int, value: float | None) -> None:

@@ -1,4 +1,4 @@
-"""Drills for the console: each run is a process of the simulators, on beds that this monitor made free for it.
+"""Drills for the console: each run is a process of the simulators, on free beds of this monitor.
 
 Law: a drill never joins a real session (S-10): its session is begun here, in mode drill, on a free bed, and
 ended here when the run is over. The run itself knows us through the broker alone, as any drill does.
@@ -27,7 +27,7 @@ from monitor.web.desk import Reply
 
 SIMULATORS = (sys.executable, "-m", "simulators")
 ACCOUNT = "drill"  # at a broker with passwords: the account that may speak as a simulated device
-PASSWORD_FILE = "AFTERWATCH_DRILL_PASSWORD_FILE"
+PASSWORD_FILE = "AFTERWATCH_DRILL_PASSWORD_FILE"  # noqa: S105 - the name of a variable
 ASK_S, BEGIN_S, END_S = 20.0, 8.0, 5.0
 KEPT, LINES = 50, 40
 
@@ -193,7 +193,9 @@ class DrillRuns:
                 )
             command += ["--username", ACCOUNT, "--password-file", file]
         pipe = subprocess.PIPE
-        return subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True)
+        return subprocess.Popen(  # noqa: S603 - the drill and the beds are known ones
+            command, stdin=pipe, stdout=pipe, stderr=pipe, text=True
+        )
 
     def _begin(self, run: Run, bed: Mapping[str, Any]) -> None:
         """Begin the drill's session on a bed: devices, session, and the doses that were given before."""
@@ -268,7 +270,7 @@ class DrillRuns:
 def _ask(*words: str) -> str:
     """Return what the simulators answer. Raises ValueError with what they say is wrong."""
     try:
-        done = subprocess.run(
+        done = subprocess.run(  # noqa: S603 - our own command
             [*SIMULATORS, *words], capture_output=True, text=True, timeout=ASK_S, check=False
         )
     except (OSError, subprocess.TimeoutExpired) as fault:

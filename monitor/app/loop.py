@@ -102,6 +102,7 @@ class Monitor:
         self.station = Station()
         self.self_check = SelfCheck(self.root, boot_id)
         self.link = self._make_link()
+        self._sign_key = configuration.clinic.broker.sign_key()
         self.messenger: Messenger | None = None
         self.on_change: Callable[[], None] = lambda: None
         self.received = self.raised = self.quarantined = 0
@@ -316,7 +317,7 @@ class Monitor:
         self.raised += sum(one.outcome == "AlarmRaised" for one in outcomes)
         mode = bed.session.mode if bed.session else ""
         for payload in topics.phases(outcomes, self.boot_id, mode):
-            self.link.publish(topics.phase_topic(self.root, bed.bed_id), payload)
+            self._speak(topics.phase_topic(self.root, bed.bed_id), payload)
         self._list(bed)
         self.on_change()
         if self.messenger is not None:
@@ -331,7 +332,13 @@ class Monitor:
         """Publish the complete list of a bed's alarms (AL-47)."""
         self._list_seq += 1
         payload = topics.alarm_list(bed, self.boot_id, self._list_seq, self.ward.now)
-        self.link.publish(topics.list_topic(self.root, bed.bed_id), payload, retain=True)
+        self._speak(topics.list_topic(self.root, bed.bed_id), payload, retain=True)
+
+    def _speak(self, topic: str, payload: bytes, *, retain: bool = False) -> None:
+        """Publish what lamps and pagers act on, signed where the site has a key (S-07)."""
+        if self._sign_key:
+            payload = topics.signed(topic, payload, self._sign_key)
+        self.link.publish(topic, payload, retain=retain)
 
     # --- time -----------------------------------------------------------------------------------------------
 
@@ -380,7 +387,7 @@ class Monitor:
     def _continue(self) -> None:
         for bed in self.ward.beds.values():
             for payload in topics.continuing(bed, self.boot_id, self.ward.now):
-                self.link.publish(topics.phase_topic(self.root, bed.bed_id), payload)
+                self._speak(topics.phase_topic(self.root, bed.bed_id), payload)
 
     def _check_self(self) -> None:
         if not self.link.connected:  # then the link is what is wrong; look again soon

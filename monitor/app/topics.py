@@ -6,6 +6,8 @@ active alarm from it alone (AL-46, AL-47). No patient code is ever in it. ``docs
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
@@ -111,3 +113,12 @@ def continuing(bed: Bed, boot_id: str, now: datetime) -> list[bytes]:
     mode = bed.session.mode if bed.session else ""
     more = {"phase": "continue", "boot_id": boot_id, "mode": mode, "at": now.isoformat()}
     return [orjson.dumps({**more, **alarm_fields(alarm)}) for alarm in bed.alarms.values()]
+
+
+def signed(topic: str, payload: bytes, key: bytes) -> bytes:
+    """Return a payload with ``hmac`` as its last field: HMAC-SHA256 over topic, a zero byte and the payload.
+
+    A consumer cuts the last field off, puts the closing brace back and computes the same (``docs/wire.md``).
+    """
+    digest = hmac.new(key, topic.encode() + b"\0" + payload, hashlib.sha256).hexdigest()
+    return payload[:-1] + b',"hmac":"' + digest.encode() + b'"}'

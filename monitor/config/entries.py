@@ -42,10 +42,16 @@ class Broker(_Strict):
     password_file: str = ""
     tls_ca: str = ""
     client_id: Name = "afterwatch-monitor"
+    sign_key_env: str = ""
+    sign_key_file: str = ""
 
     def password(self) -> str:
         """Return the password; empty when none is configured."""
         return read_secret(self.password_env, self.password_file)
+
+    def sign_key(self) -> bytes:
+        """Return the key that alarm topics are signed with; empty when none is configured (S-07)."""
+        return read_secret(self.sign_key_env, self.sign_key_file).encode()
 
 
 class Store(_Strict):

@@ -21,7 +21,8 @@ from monitor.core.outcomes import Outcome
 from monitor.core.protocol import Protocol
 from monitor.core.record import Delivery, Entry, SessionRecord, SessionSummary, Trace
 from monitor.core.vitals import METRICS, Report
-from monitor.schema import FILE, METRIC_COLUMNS, REPORT, from_micros, micros, report_of
+from monitor.schema import FILE, LEVELS, METRIC_COLUMNS, REPORT, from_micros, micros, report_of
+from monitor.series import levels
 from monitor.snapshot import load_input, load_protocol
 
 _SUMMARY = (
@@ -242,8 +243,8 @@ class Embedded:
             from_at: first instant, included.
             to_at: last instant, included.
             metrics: names of ``METRICS``; empty means all.
-            every_s: if above 0, each interval of that many seconds keeps its lowest and highest value; from 10
-                on these stand at the beginning and in the middle of their interval.
+            every_s: if above 0, each interval of that many seconds keeps its lowest and highest value;
+                from 10 on these stand at the beginning and in the middle of their interval.
         """
         chosen = [name for name in METRIC_COLUMNS if not metrics or name in metrics]
         if every_s >= LEVELS[0]:

@@ -1,6 +1,6 @@
-"""Long traces from intervals: the lowest and the highest of each, as the journal keeps them beside its readings.
+"""Long traces from intervals: the lowest and the highest of each, as the journal keeps them.
 
-Law: no extreme is lost and no mean is made. What the intervals do not say yet is read from the newest readings.
+Law: no extreme is lost and no mean is made. What the intervals do not say yet the newest readings say.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable, Sequence
 from datetime import datetime
+from typing import Any
 
 import orjson
 

@@ -34,9 +34,9 @@ class Task:
 
     __slots__ = ("done", "kept", "name", "token", "waiters", "woken")
 
-    def __init__(self, act: Act, name: str) -> None:
+    def __init__(self, act: Act, name: str, hub: greenlet) -> None:
         """Prepare; the scheduler starts it."""
-        self.kept = greenlet(act)
+        self.kept = greenlet(act, hub)
         self.name = name
         self.token = 0
         self.woken = False
@@ -80,7 +80,7 @@ class Scheduler:
             for one in task.waiters:
                 self.wake(one)
 
-        task = Task(run, name)
+        task = Task(run, name, self._hub)
         self._tasks.add(task)
         self._ready.append(task)
         return task

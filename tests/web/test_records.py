@@ -106,7 +106,7 @@ def test_a_record_is_found_downloaded_and_signed_once(past: SmallHouse, enter: E
 
 
 def test_a_way_out_has_its_suffix_its_routes_and_its_reasons(past: SmallHouse, enter: Enter) -> None:
-    """Issue 5.4: a file has the suffix programs know; a form that does not fit is not offered, or says why."""
+    """Issue 5.4: a file has the suffix programs know; a form that does not fit says why."""
     carla = enter(past, "Carla")
     bundle = carla.get("/sessions/s-bed-1-P-9/exports/fhir")
     assert bundle.headers["content-disposition"].endswith('s-bed-1-P-9.fhir.json"')

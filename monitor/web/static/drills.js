@@ -6,15 +6,20 @@ import { ask } from "./dialog.js";
 import { current } from "./live.js";
 
 const INJECT = [
-  ["spo2", "SpO₂ of the patient (%)"],
-  ["nibp_systolic", "systolic of the patient (mmHg)"],
-  ["pulse_rate", "pulse of the patient (/min)"],
-  ["probe_off", "SpO₂ probe off"],
-  ["probe_on", "SpO₂ probe on again"],
-  ["cuff_error", "cuff fails"],
-  ["device_offline", "device goes offline"],
-  ["device_online", "device comes back"],
+  ["apnoea", "Patient stops breathing"],
+  ["laryngospasm", "Patient: laryngospasm"],
+  ["surge", "Patient: pressure surge"],
+  ["vasovagal", "Patient faints"],
+  ["vomiting", "Patient vomits"],
+  ["movement", "Patient moves"],
+  ["probe_off", "SpO₂ probe falls off"],
+  ["low_perfusion", "SpO₂ probe: low perfusion"],
+  ["cuff_error", "Cuff fails"],
+  ["cuff_leak", "Cuff leaks"],
+  ["battery_low", "Battery low"],
+  ["offline", "Device goes offline"],
 ];
+const GOING = "running";
 let drawn = "";
 
 async function draw() {
@@ -23,14 +28,27 @@ async function draw() {
   if (text === drawn) return;
   drawn = text;
   $("#cannot").hidden = found.can_run;
-  $("#runs").replaceChildren(...(found.runs.length ? found.runs.map(run) : [el("p", { class: "dim" }, "None yet.")]));
-  $("#drills").replaceChildren(...(found.drills.length ? found.drills.map((one) => card(one, found)) : [el("p", { class: "dim" }, "No drill is configured.")]));
+  $("#runs").replaceChildren(...(found.runs.length ? found.runs.map(run) : [el("p", { class: "dim" }, "None since the monitor started.")]));
+  const open = new Set([...document.querySelectorAll("#drills details[open]")].map((one) => one.dataset.name));
+  $("#drills").replaceChildren(...(found.drills.length ? found.drills.map((one) => card(one, found, open.has(one.name))) : [el("p", { class: "dim" }, "No drill is configured.")]));
 }
 
-function card(one, found) {
-  const steps = (one.script || one.steps || []).map((step) => el("li", {}, typeof step === "string" ? step : Object.entries(step).map(([name, value]) => `${name}: ${value}`).join(", ")));
-  const button = el("button", { type: "button", class: "main", disabled: !found.can_run || !found.free.length, onclick: () => begin(one, found.free) }, "Run");
-  return el("details", { class: "card" }, el("summary", {}, el("strong", {}, one.title || one.name), ` ${one.what || one.description || ""}`), el("ol", {}, steps), button);
+const scripts = new Map();
+
+function card(one, found, open) {
+  const script = el("pre", { class: "script" }, scripts.get(one.name) || "…");
+  const button = el("button", { type: "button", class: "main", disabled: !found.can_run || !found.free.length, onclick: () => begin(one, found.free) }, found.free.length ? "Run on a free bed" : "No bed is free");
+  const node = el("details", { class: "card", "data-name": one.name, open }, el("summary", {}, el("strong", {}, one.title || one.name), el("span", { class: "dim" }, ` ${one.teaches || ""}`)), script, button);
+  node.addEventListener("toggle", async () => {
+    if (!node.open || scripts.has(one.name)) return;
+    try {
+      scripts.set(one.name, (await get(`/drills/${one.name}`)).script);
+      script.textContent = scripts.get(one.name);
+    } catch (fault) {
+      toast(fault.message, true);
+    }
+  });
+  return node;
 }
 
 const label = (bed) => current()?.labels[bed]?.label || bed;
@@ -38,28 +56,48 @@ const label = (bed) => current()?.labels[bed]?.label || bed;
 const begin = (one, free) =>
   ask({
     title: `Run: ${one.title || one.name}`,
-    fields: [{ name: "bed", label: "On", choose: free.map((bed) => ({ value: bed, label: label(bed) })) }],
+    text: "A session in mode drill begins on the bed, and ends with the drill.",
+    fields: [
+      { name: "bed", label: "On", choose: free.map((bed) => ({ value: bed, label: label(bed) })) },
+      ...(free.length > 1 ? [{ name: "second", label: "And on", required: false, choose: [{ value: "", label: "no second bed" }, ...free.map((bed) => ({ value: bed, label: label(bed) }))], hint: "only for drills of two beds" }] : []),
+    ],
     yes: "Run the drill",
     act: async (given) => {
-      await post("/drills/runs", { name: one.name, beds: [given.bed] });
+      await post("/drills/runs", { name: one.name, beds: [given.bed, given.second].filter(Boolean) });
       draw();
     },
   });
 
 function run(one) {
-  const going = one.state === "running";
   const stop = el("button", { type: "button", class: "danger" }, "Stop");
-  stop.addEventListener("click", () => doing(stop, () => post(`/drills/runs/${one.id}/stop`), "Stopped.").then(draw));
-  const score = one.score ? el("dl", { class: "figures" }, Object.entries(one.score).map(([name, value]) => el("div", {}, el("dt", {}, name), el("dd", {}, String(value))))) : null;
-  return el("section", { class: "card" }, el("h3", {}, el("span", { class: "drill" }, "DRILL"), ` ${one.name} · ${(one.beds || []).map(label).join(", ")} · ${one.state} · by ${one.by}`), score, going ? el("div", { class: "row" }, el("button", { type: "button", onclick: () => inject(one) }, "Change something now"), stop) : null);
+  stop.addEventListener("click", () => doing(stop, () => post(`/drills/runs/${one.id}/stop`, {}), "Stopped; it is scored as far as it went.").then(draw));
+  const links = Object.entries(one.sessions || {}).map(([bed, session]) => el("a", { href: `/sessions/${session}` }, `${label(bed)}: the record`));
+  const said = (one.steps || []).filter((line) => line.trim());
+  return el(
+    "section",
+    { class: "card run" },
+    el("h3", {}, el("span", { class: "drill" }, "DRILL"), ` ${one.title || one.name} · ${(one.beds || []).map(label).join(", ")} · ${one.state} · by ${one.by}`),
+    one.score ? score(one.score) : null,
+    said.length ? el("details", { open: one.state === GOING }, el("summary", {}, "What was said"), el("ol", { class: "said-lines" }, said.slice(-12).map((line) => el("li", {}, line)))) : null,
+    el("div", { class: "row" }, one.state === GOING ? [el("button", { type: "button", onclick: () => inject(one) }, "Change something now"), stop] : null, links),
+  );
+}
+
+/** What the monitor should have said, what nobody expected, and what staff did; roles are named, nobody is ranked. */
+function score(card) {
+  const sign = { true: "✓", false: "✗", null: "–" };
+  const row = (one, who) => el("tr", {}, el("td", { class: one.met === false ? "wrong" : "" }, sign[String(one.met)]), el("td", {}, who || one.role), el("td", {}, one.what), el("td", {}, one.text), el("td", { class: "n" }, one.seconds === null ? "" : `${Math.round(one.seconds)} s`));
+  const rows = [...card.raised.map((one) => row(one, "monitor")), ...card.forbidden.map((one) => row(one, "monitor, never")), ...card.unexpected.map((one) => row({ ...one, met: false }, "not expected")), ...card.staff.map((one) => row(one))];
+  return el("table", { class: "score" }, el("caption", { class: "visually-hidden" }, "Score"), el("thead", {}, el("tr", {}, ["", "Who", "What", "How it was", "After"].map((text) => el("th", { scope: "col" }, text)))), el("tbody", {}, rows));
 }
 
 const inject = (one) =>
   ask({
     title: "Change something now",
     fields: [
+      ...(one.beds.length > 1 ? [{ name: "bed", label: "On", choose: one.beds.map((bed) => ({ value: bed, label: label(bed) })) }] : []),
       { name: "what", label: "What", choose: INJECT.map(([value, text]) => ({ value, label: text })) },
-      { name: "value", label: "Value", type: "number", required: false },
+      { name: "seconds", label: "For", unit: "s", type: "number", value: 60, min: 1, max: 3600 },
     ],
     yes: "Do it",
     act: (given) => post(`/drills/runs/${one.id}/inject`, given),

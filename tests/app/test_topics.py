@@ -1,0 +1,64 @@
+"""What lamps and pagers hear: complete lists, phases, signatures, and nothing about the patient."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+
+from monitor.app import topics
+from monitor.config import load_protocol
+from monitor.core import inputs as given
+from monitor.core.bed import Bed, advance
+from tests.conftest import REPOSITORY
+
+NOW = datetime(2026, 11, 23, 10, tzinfo=UTC)
+KEY = b"a key of the site"
+
+
+def bed_with_alarms() -> Bed:
+    """Return a bed in session with a medium and a high alarm."""
+    protocol = load_protocol(Path(REPOSITORY) / "config" / "protocols" / "iv-ketamine.toml")
+    bed = Bed("bed-1")
+    for one in (
+        given.StartSession("s1", "K-0042", protocol, "nina"),
+        given.ReportCondition("mild", "medium", "a mild one"),
+        given.ReportCondition("worst", "high", "the worst"),
+    ):
+        bed, _ = advance(bed, one, NOW)
+    return bed
+
+
+def test_al_47_the_list_is_complete_and_the_worst_stands_first() -> None:
+    """AL-47, AL-05: every present alarm, high before medium, with boot id and sequence."""
+    said = json.loads(topics.alarm_list(bed_with_alarms(), "b1", 7, NOW))
+    assert [one["rule"] for one in said["alarms"]] == ["worst", "mild"]
+    assert (said["boot_id"], said["seq"], said["mode"]) == ("b1", 7, "real")
+
+
+def test_s_07_a_signature_that_is_checked_as_documented_holds_and_a_forged_one_does_not() -> None:
+    """S-07: alarm topics can be signed; a changed payload or another topic does not match."""
+    payload = topics.alarm_list(bed_with_alarms(), "b1", 7, NOW)
+    said = topics.signed("t/alarms", payload, KEY)
+
+    def holds(topic: str, received: bytes) -> bool:
+        fields = json.loads(received)
+        body = received[: received.rindex(b',"hmac":')] + b"}"
+        computed = hmac.new(KEY, topic.encode() + b"\0" + body, hashlib.sha256).hexdigest()
+        return hmac.compare_digest(computed, fields["hmac"])
+
+    assert holds("t/alarms", said)
+    assert not holds("t/other", said)
+    assert not holds("t/alarms", said.replace(b'"high"', b'"low"'))
+
+
+def test_no_patient_code_is_on_the_wire() -> None:
+    """DESIGN §4: no patient in any topic or payload."""
+    bed = bed_with_alarms()
+    spoken = [topics.alarm_list(bed, "b1", 1, NOW), *topics.continuing(bed, "b1", NOW)]
+    _, outcomes = advance(bed, given.EndSession("nina", "moved"), NOW)
+    spoken += topics.phases(outcomes, "b1", "real")
+    assert len(spoken) > 2
+    assert not any(b"K-0042" in payload for payload in spoken)

@@ -1,0 +1,73 @@
+"""A disk that refuses, stalls and loses power under SQLite's own file.
+
+Law: it stands between the journal and ``sqlite3`` and changes nothing that SQLite is asked; a power cut is
+before or after the COMMIT, never beside it. (Torn and reordered writes are the crash matrix's.)
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from tests.simulation.tasks import PowerCut, Scheduler
+
+
+@dataclass(slots=True)
+class Weather:
+    """How the disk is now; ``draw`` gives what one COMMIT meets."""
+
+    refuses: str = ""
+    draw: Callable[[], str] = lambda: ""
+    stall_s: Callable[[], float] = lambda: 0.0
+    commits: int = 0
+    refused: int = 0
+
+
+class Disk:
+    """``sqlite3.Connection`` as the journal uses it."""
+
+    def __init__(self, inner: sqlite3.Connection, weather: Weather, scheduler: Scheduler) -> None:
+        """Stand before a connection."""
+        self._inner, self._weather, self._scheduler = inner, weather, scheduler
+
+    def execute(self, statement: str, *more: Any) -> sqlite3.Cursor:
+        """Execute one statement, as far as the disk lets it."""
+        if statement == "COMMIT":
+            return self._commit()
+        if self._weather.refuses and statement.startswith(("INSERT", "UPDATE")):
+            self._refuse()
+        return self._inner.execute(statement, *more)
+
+    def executemany(self, statement: str, rows: Any) -> sqlite3.Cursor:
+        """Execute a statement for many rows."""
+        if self._weather.refuses and rows:
+            self._refuse()
+        return self._inner.executemany(statement, rows)
+
+    def _refuse(self) -> None:
+        self._weather.refused += 1
+        raise sqlite3.OperationalError(self._weather.refuses)
+
+    def _commit(self) -> sqlite3.Cursor:
+        weather = self._weather
+        met = weather.draw()
+        if weather.refuses or met == "refuse":
+            weather.refused += 1
+            raise sqlite3.OperationalError(weather.refuses or "disk I/O error")
+        if met == "cut before":
+            raise PowerCut
+        if met == "stall before":
+            self._scheduler.sleep(weather.stall_s())
+        done = self._inner.execute("COMMIT")
+        weather.commits += 1
+        if met == "stall after":
+            self._scheduler.sleep(weather.stall_s())
+        if met == "cut after":
+            raise PowerCut
+        return done
+
+    def __getattr__(self, name: str) -> Any:
+        """Give everything else of the connection."""
+        return getattr(self._inner, name)
