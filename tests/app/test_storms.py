@@ -1,0 +1,155 @@
+"""Storms: every bed at once, and a long backlog; the house in this process, broker and target real."""
+
+from __future__ import annotations
+
+import json
+import re
+import threading
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import paho.mqtt.client as paho
+import pytest
+
+from monitor import config
+from monitor.app.site import Site
+from monitor.core import inputs as given
+from tests.conftest import LOOPBACK, Mosquitto, Running
+
+BEDS = 50
+
+
+class Pager:
+    """A target that keeps what it is told, and when."""
+
+    def __init__(self) -> None:
+        """Listen on a free loopback port."""
+        self.told: list[tuple[float, str]] = []
+        told = self.told
+
+        class Taker(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                told.append((time.monotonic(), f"{body['title']}\n{body['message']}"))
+                self.send_response(200)
+                self.end_headers()
+
+            def log_message(self, *_: Any) -> None:
+                return
+
+        self._server = ThreadingHTTPServer((LOOPBACK, 0), Taker)
+        self._server.daemon_threads = True
+        self.port = self._server.server_address[1]
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+
+    def end(self) -> None:
+        """Listen no more."""
+        self._server.shutdown()
+        self._server.server_close()
+
+
+@pytest.fixture
+def pager() -> Iterator[Pager]:
+    """Give a target."""
+    one = Pager()
+    yield one
+    one.end()
+
+
+@pytest.fixture
+def open_site(
+    mosquitto: Callable[..., Mosquitto], running: Callable[..., Running], pager: Pager
+) -> Iterator[Callable[[int], tuple[Site, paho.Client]]]:
+    """Give a function that opens a site with beds in session, and a client that speaks as its devices."""
+    broker = mosquitto()
+    opened: list[tuple[Site, paho.Client]] = []
+
+    def begin(beds: int) -> tuple[Site, paho.Client]:
+        target = f'[[notify.targets]]\nid = "pager"\nurl = "json://{LOOPBACK}:{pager.port}/"\n'
+        prepared = running(broker.port, beds, target + '[[notify.routes]]\ntargets = ["pager"]\n')
+        site = Site(config.load(prepared.folder))
+        site.start()
+        client = paho.Client(paho.CallbackAPIVersion.VERSION2, protocol=paho.MQTTv5)
+        client.max_inflight_messages_set(1000)
+        client.connect(LOOPBACK, broker.port)
+        client.loop_start()
+        protocol = site.configuration.protocols["iv-ketamine"]
+        for number in range(1, beds + 1):
+            start = given.StartSession(f"s{number}", f"K-{number}", protocol, "nina")
+            assert site.monitor.submit(f"bed-{number}", start).result(10).durable
+        await_until(lambda: site.monitor.link.connected, "the link")
+        opened.append((site, client))
+        return site, client
+
+    yield begin
+    for site, client in opened:
+        client.disconnect()
+        client.loop_stop()
+        site.stop()
+
+
+def await_until(held: Callable[[], bool], what: str, within_s: float = 30.0) -> None:
+    """Wait until something holds."""
+    deadline = time.monotonic() + within_s
+    while not held():
+        assert time.monotonic() < deadline, f"{what} did not come within {within_s:g} s"
+        time.sleep(0.02)
+
+
+def say(client: paho.Client, bed: int, at: datetime, spo2: float) -> None:
+    """Report as a bed's oximeter."""
+    payload = {"measured_at": at.isoformat(), "values": {"spo2": spo2, "pulse_rate": 70}}
+    client.publish(f"afterwatch/v1/clinic/devices/oximeter-{bed}/report", json.dumps(payload), qos=1)
+
+
+@pytest.mark.slow
+def test_r_12_all_beds_alarm_at_once_and_each_high_is_told_within_five_seconds(
+    open_site: Callable[[int], tuple[Site, paho.Client]], pager: Pager
+) -> None:
+    """R-12, AL-55: 50 beds fall at once; the first notice of each high alarm is out within 5 s."""
+    site, client = open_site(BEDS)
+    now = datetime.now(UTC)
+    for second in range(25, 0, -1):
+        for bed in range(1, BEDS + 1):
+            say(client, bed, now - timedelta(seconds=second), 79)
+
+    def high() -> dict[str, datetime]:
+        beds = site.monitor.beds()
+        return {
+            name: alarm.present_at
+            for name, bed in beds.items()
+            for alarm in bed.alarms.values()
+            if alarm.key == "spo2-low-urgent"
+        }
+
+    await_until(lambda: len(high()) == BEDS, "an alarm on every bed")
+    decided = time.monotonic()
+
+    def told() -> set[str]:
+        """Return the rooms of which a high SpO2 message has arrived."""
+        texts = [text for _, text in pager.told if "SpO2" in text and "HIGH" in text.upper()]
+        return {room for text in texts for room in re.findall(r"Room \d+", text)}
+
+    await_until(lambda: len(told()) == BEDS, "a message for every bed", 10)
+    last = max(at for at, _ in pager.told)
+    print(f"{BEDS} beds: the last first notice came {last - decided:.2f} s after the last alarm")
+    assert last - decided <= 5.0
+
+
+@pytest.mark.slow
+def test_al_33_a_backlog_of_six_hours_pages_nobody_for_the_past(
+    open_site: Callable[[int], tuple[Site, paho.Client]], pager: Pager
+) -> None:
+    """AL-33, P-30: a device sends six hours at once: no physiological message, all charted."""
+    site, client = open_site(1)
+    now = datetime.now(UTC)
+    for minute in range(6 * 60, 2, -1):
+        say(client, 1, now - timedelta(minutes=minute), 80)
+    await_until(lambda: site.archive.counts()["reading"] >= 6 * 60 - 2, "the charted readings")
+    time.sleep(2)
+    assert not [text for _, text in pager.told if "SpO2 80" in text]
+    alarms = site.monitor.beds()["bed-1"].alarms.values()
+    assert not [alarm for alarm in alarms if alarm.kind == "physiological"]
