@@ -85,6 +85,8 @@ def _add_config(parser: argparse.ArgumentParser) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
+    from monitor import install
+
     parser = argparse.ArgumentParser(
         prog="afterwatch",
         description=f"Afterwatch {__version__}.\n{LABEL}",
@@ -103,6 +105,14 @@ def _parser() -> argparse.ArgumentParser:
 
     run = _command(commands, "run", _run, "watch: the real thing, against a real broker")
     _add_config(run)
+
+    init = _command(commands, "init", _init, "lay out a new site: certificates, credentials, broker rules")
+    install.add_init(init)
+    credentials = _command(
+        commands, "credentials", _credentials, "look at or change who may sign in at the broker"
+    )
+    _add_config(credentials)
+    install.add_credentials(credentials)
 
     check = _command(commands, "check", _check, "check all configuration and print the limits in words")
     _add_config(check)
@@ -219,7 +229,12 @@ def _run(chosen: argparse.Namespace) -> int:
     from monitor.app.site import Site
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    site = Site(_load(chosen), __version__)
+    configuration = _load(chosen)
+    if configuration.clinic.pair.name:
+        from monitor.app.pair import Pair
+
+        return DONE if Pair(configuration, __version__).run() else NOT_AS_IT_SHOULD
+    site = Site(configuration, __version__)
     try:
         site.start()
     except OSError as fault:
@@ -232,6 +247,27 @@ def _run(chosen: argparse.Namespace) -> int:
     print(f"{LABEL}\nwall: http://{site.server.host}:{site.server.port}/", flush=True)
     site.run_until_told()
     return DONE if site.stop() else NOT_AS_IT_SHOULD
+
+
+def _init(chosen: argparse.Namespace) -> int:
+    return _installed(chosen, "run_init")
+
+
+def _credentials(chosen: argparse.Namespace) -> int:
+    return _installed(chosen, "run_credentials")
+
+
+def _installed(chosen: argparse.Namespace, name: str) -> int:
+    from monitor import install
+    from monitor.config import ConfigurationError
+
+    try:
+        code: int = getattr(install, name)(chosen)
+    except ConfigurationError:
+        raise
+    except ValueError as fault:
+        raise Unusable(str(fault)) from fault
+    return code
 
 
 def _bridge(chosen: argparse.Namespace) -> int:

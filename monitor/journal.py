@@ -42,9 +42,9 @@ from monitor.schema import (
     widen,
 )
 
-# The intervals of the overview are brought up to date every so many readings; in a large ward after so many
-# of each device, since telling an interval costs as much as ten readings.
-LEVEL_EVERY, LEVEL_SHARE = 5000, 10
+# The intervals of charts are told of readings every so many: telling one costs as much as ten readings, and
+# what they do not know yet a chart has to look through.
+LEVEL_EVERY = 8000
 SEQUENCES_SEARCHED = 5000  # of one device's newest readings, for a message that has no time of its own
 GENESIS = b"\0" * 32
 
@@ -172,6 +172,7 @@ class Journal:
         self._chain: bytes = last[0] if last else self._anchor()
         self._unlevelled = LEVEL_EVERY  # what a crash left; the next commit but one finds out
         self._levels: Levels = {}  # what the intervals are still to be told of readings written here
+        self._ahead: set[str] | None = None  # beds of which readings are newer than their state
         self._caught_up = False  # what was written by an earlier process is in the intervals
 
     def _prepare(self) -> None:
@@ -209,19 +210,19 @@ class Journal:
         Raises:
             JournalError: the disk refused; nothing of it was written, and trying again may help.
         """
-        kept = (dict(self._names), dict(self._newest), self._chain)
+        kept = (dict(self._names), dict(self._newest), self._chain, self._ahead)
         stored = repeated = 0
         try:
             self._db.execute("BEGIN IMMEDIATE")
             for batch in batches:
                 new, old = self._write(batch)
                 stored, repeated = stored + new, repeated + old
-            levelled = self._unlevelled > max(LEVEL_EVERY, LEVEL_SHARE * len(self._levels))
+            levelled = self._unlevelled > LEVEL_EVERY
             if levelled:
                 self._raise_levels()
             self._db.execute("COMMIT")
         except BaseException as fault:
-            self._names, self._newest, self._chain = kept
+            self._names, self._newest, self._chain, self._ahead = kept
             if self._db.in_transaction:
                 self._db.execute("ROLLBACK")
             if isinstance(fault, sqlite3.Error | OSError):
@@ -235,6 +236,8 @@ class Journal:
     def _write(self, batch: Batch) -> tuple[int, int]:
         db = self._db
         stored = self._write_readings(batch.readings)
+        if self._ahead is not None:
+            self._ahead = (self._ahead | {bed_id for bed_id, _ in batch.readings}) - batch.snapshots.keys()
         db.executemany(
             "INSERT OR IGNORE INTO protocol VALUES (?, ?, ?, ?)",
             [(one, name, body, checksum(one, name, body)) for one, (name, body) in batch.protocols.items()],
@@ -358,14 +361,15 @@ class Journal:
             (device, at),
         ).fetchall()
         known = {
-            name
+            (name, value)
             for row in same_time
             for name, value in zip(METRIC_COLUMNS, row[1:], strict=True)
             if value is not None
         }
         for row in same_time:
-            known |= {one["metric"] for one in orjson.loads(row[0] or "{}").get("values", ())}
-        rest = tuple(one for one in report.observations if one.metric not in known)
+            known |= {(one["metric"], one["value"]) for one in orjson.loads(row[0] or "{}").get("values", ())}
+        # Another value of the same instant is no repeat: a device whose clock was set back says it again.
+        rest = tuple(one for one in report.observations if (one.metric, one.value) not in known)
         if same_time and report.observations and not rest:
             return None
         if report.sequence is not None and report.boot_id in self._names:
@@ -393,6 +397,16 @@ class Journal:
                 db.executemany(MERGE_LEVEL, level_of(*row))
         db.executemany(MERGE_LEVEL, [(*key, *ends) for key, ends in self._levels.items()])
         db.execute("INSERT OR REPLACE INTO meta VALUES ('levelled', ?)", (str(last),))
+        self._spare_restart(last)
+
+    def _spare_restart(self, last: int) -> None:
+        """Note of beds that rest that their state knows all readings, so that a restart need not look."""
+        if self._ahead is not None:
+            resting = f"bed_id NOT IN ({', '.join('?' * len(self._ahead))})"
+            self._db.execute(
+                f"UPDATE snapshot SET reading=?1, crc=checksum(bed_id, at, ?1, body) WHERE {resting}",
+                (last, *sorted(self._ahead)),
+            )
 
     def _last_reading(self) -> int:
         return int(self._db.execute("SELECT coalesce(max(id), 0) FROM reading").fetchone()[0])
@@ -417,6 +431,7 @@ class Journal:
         for number, bed_id, report in self._reports_after(first):
             if bed_id in found and number > found[bed_id][0]:
                 since[bed_id].append(report)
+        self._ahead = {bed_id for bed_id, readings in since.items() if readings}
         return {bed_id: Stored(body, since[bed_id]) for bed_id, (_, body) in found.items()}
 
     def _reports_after(self, number: int) -> Iterator[tuple[int, str, Report]]:

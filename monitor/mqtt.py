@@ -11,7 +11,7 @@ import os
 import ssl
 import threading
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from functools import partial
 from typing import Any, NamedTuple, Protocol
@@ -31,6 +31,7 @@ SESSION_KEPT_S = 7 * 86400  # how long the broker keeps what we have not heard
 RECEIVE_MAXIMUM = 20_000  # unconfirmed messages at a time; the inbox has room for all of them
 ANSWER_S = 3.0  # of the broker, to our first word
 FIRST_RETRY_S, LAST_RETRY_S = 0.5, 5.0
+ASK_AGAIN_S = 0.1  # whether we may connect
 V5, V311 = MQTTProtocolVersion.MQTTv5, MQTTProtocolVersion.MQTTv311
 PLAIN = "AFTERWATCH_PLAIN_PAHO"  # set to 1: without ``wire``
 
@@ -81,6 +82,7 @@ class Link:
         self._greeted = False
         self._protocol = V5
         self._client = self._make()
+        self.may_connect: Callable[[], bool] = lambda: True
         self.connection = 0
         self.connected = False
         self.reason = "not yet connected"
@@ -142,6 +144,9 @@ class Link:
     def _run(self) -> None:
         wait_s = FIRST_RETRY_S
         while not self._stopping.is_set():
+            if not self.may_connect():
+                self._stopping.wait(ASK_AGAIN_S)
+                continue
             self._greeted = False
             self.connection += 1
             if self._connect() and self._await_answer():

@@ -224,6 +224,22 @@ def test_the_rules_know_the_device_that_the_monitor_plays() -> None:
     assert accounts_module.SELF_CHECK == self_check.DEVICE
 
 
+def test_r_20_a_pair_may_speak_to_itself_and_one_monitor_may_not(tmp_path: Path) -> None:
+    """R-20, S-03: the topics between two monitors are open to the monitor's account, where there are two."""
+    folder = tmp_path / "site"
+    list(init(folder, Plan()))
+    rules = folder / "broker" / "acl"
+    assert "/monitor/pair/" not in rules.read_text()
+    (folder / "pair.secret").write_text("between us both " * 3)
+    clinic = folder / "clinic.toml"
+    clinic.write_text(clinic.read_text() + f'\n[pair]\nname = "a"\nsecret_file = "{folder}/pair.secret"\n')
+    Accounts(folder).apply(config.load(folder))
+    blocks = dict(block.split("\n", 1) for block in rules.read_text().split("\nuser ")[1:])
+    between = ("monitor/lease", "monitor/pair/batch", "monitor/pair/word", "monitor/pair/+/status")
+    assert all(f"afterwatch/v1/clinic/{topic}" in blocks["afterwatch"] for topic in between)
+    assert not any("/monitor/pair/" in block for name, block in blocks.items() if name != "afterwatch")
+
+
 def test_a_topic_cannot_smuggle_a_rule_in(tmp_path: Path) -> None:
     """S-03: a line break in a topic of beds.toml makes no rule of its own."""
     folder = tmp_path / "site"

@@ -103,7 +103,9 @@ FLOORS: dict[str, tuple[str, ...]] = {
     "monitor.formats": (CORE,),
     "monitor.clock": (CORE,),
     "monitor.config": (CORE, "monitor.formats"),
-    **dict.fromkeys(ROOMS, GROUND),
+    "monitor.wire": (),  # the fast way of `mqtt` from socket to message
+    "monitor.mqtt": (*GROUND, "monitor.wire"),
+    **dict.fromkeys((room for room in ROOMS if room != "monitor.mqtt"), GROUND),
     "monitor.schema": (CORE,),
     "monitor.snapshot": (CORE,),
     "monitor.wording": (CORE,),
@@ -153,9 +155,16 @@ SIMULATED_DRILLS = "simulators.drill"  # drill files are TOML for people, and va
 
 # Library (as imported) -> the modules through which it may enter.
 DOORS: dict[str, tuple[str, ...]] = {
-    "paho": ("monitor.mqtt", "monitor.bridge", "monitor.discover", "simulators.publisher"),
+    "paho": ("monitor.mqtt", "monitor.wire", "monitor.bridge", "monitor.discover", "simulators.publisher"),
     "amqtt": ("monitor.demo",),
-    "pydantic": ("monitor.config", "monitor.snapshot", "monitor.formats", "monitor.web", SIMULATED_DRILLS),
+    "pydantic": (
+        "monitor.config",
+        "monitor.snapshot",
+        "monitor.formats",
+        "monitor.web",
+        "monitor.app.replica",  # a batch as JSON
+        SIMULATED_DRILLS,
+    ),
     "pydantic_core": (
         "monitor.config",
         "monitor.snapshot",
@@ -177,7 +186,13 @@ DOORS: dict[str, tuple[str, ...]] = {
     "argon2": ("monitor.web",),
     "pyotp": ("monitor.web",),
     "prometheus_client": ("monitor.web",),
-    "cryptography": ("monitor.web", "monitor.records", "monitor.notify", "monitor.install"),
+    "cryptography": (
+        "monitor.web",
+        "monitor.records",
+        "monitor.notify",
+        "monitor.install",
+        "monitor.app.replica",  # what one monitor of a pair tells the other
+    ),
     "reportlab": ("monitor.records",),
     "fhir": ("monitor.records", "monitor.formats"),
     "hl7": ("monitor.formats",),

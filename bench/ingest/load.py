@@ -1,4 +1,4 @@
-"""Devices on one raw connection, as fast as the broker reads: `-m bench.ingest.load PORT BEDS COUNT [FIRST]`.
+"""Devices on one raw connection, as fast as the broker reads: `-m bench.ingest.load PORT BEDS COUNT FIRST ROOT`.
 
 The law: what is measured must not wait for what measures. Packets are built from templates, about 2 us each,
 so that on two cores the sender takes as little as it can from the broker and the subscriber.
@@ -17,6 +17,7 @@ from datetime import UTC, datetime
 
 HOST = "127.0.0.1"
 ROOT = "afterwatch/v1/clinic"
+ELSEWHERE = "afterwatch/v1/others"  # what the monitor does not follow, so that the broker keeps none for it
 CHUNK = 50  # messages that share one time of measurement; each is of another bed
 
 
@@ -53,9 +54,9 @@ def connect(port: int, name: str, *topics: str) -> socket.socket:
     return line
 
 
-def report_topic(bed: int) -> str:
+def report_topic(bed: int, root: str = ROOT) -> str:
     """Return where the oximeter of a bed reports."""
-    return f"{ROOT}/devices/ox-{bed}/report"
+    return f"{root}/devices/ox-{bed}/report"
 
 
 def payload(at: bytes, sequence: int, more: bytes = b"") -> bytes:
@@ -70,10 +71,10 @@ def instant() -> bytes:
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ").encode()
 
 
-def packets(beds: int, count: int, first: int) -> Iterator[bytes]:
+def packets(beds: int, count: int, first: int, root: str) -> Iterator[bytes]:
     """Yield reports in chunks, every bed in its turn; `first` is the number of the first message."""
     length = len(payload(instant(), 10**9))
-    heads = [publish(report_topic(bed), bytes(length), 0)[: -length - 2] for bed in range(beds)]
+    heads = [publish(report_topic(bed, root), bytes(length), 0)[: -length - 2] for bed in range(beds)]
     for start in range(first, first + count, CHUNK):
         at = instant()
         yield b"".join(
@@ -84,11 +85,11 @@ def packets(beds: int, count: int, first: int) -> Iterator[bytes]:
         )
 
 
-def send(port: int, beds: int, count: int, first: int = 0) -> dict[str, float]:
+def send(port: int, beds: int, count: int, first: int, root: str) -> dict[str, float]:
     """Send `count` reports; return when it began and when all were confirmed (monotonic seconds)."""
     line = connect(port, f"bench-load-{time.monotonic_ns()}")
     line.setblocking(False)
-    begun, confirmed, left, source = time.monotonic(), 0, b"", packets(beds, count, first)
+    begun, confirmed, left, source = time.monotonic(), 0, b"", packets(beds, count, first, root)
     while confirmed < 4 * count:
         left = left or next(source, b"")
         readable, writable, _ = select.select([line], [line] if left else [], [], 10)
@@ -101,4 +102,4 @@ def send(port: int, beds: int, count: int, first: int = 0) -> dict[str, float]:
 
 
 if __name__ == "__main__":
-    print(json.dumps(send(*map(int, sys.argv[1:]))))
+    print(json.dumps(send(*map(int, sys.argv[1:5]), sys.argv[5])))

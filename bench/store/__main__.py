@@ -5,9 +5,9 @@ puts the same values into each store, and prints for each: values written a seco
 disk, p50 and p95 of "4 h of 4 metrics of one bed" and of "a month of one bed" at instants drawn from a seed.
 Aims (issue 8): 30 ms and 100 ms at p95 with a year of 20 beds.
 
-A year is not generated: it would be 210 million readings. What a chart costs depends on how many pages hold its
-rows, and that is the same on every day, because rows lie in order of time; a larger file adds a level to the
-index (log n) and leaves less of it in memory. So the chart is asked with the page cache of SQLite empty
+A year is not generated: it would be 210 million readings. What a chart costs depends on how many pages hold
+its rows, and that is the same on every day, because rows lie in order of time; a larger file adds a level to
+the index (log n) and leaves less of it in memory. So the chart is asked with the page cache of SQLite empty
 (a new connection for every question), and the month is answered from as many days as there are: with fewer
 than 30, the printed figure is also scaled to 30 days.
 """
@@ -283,9 +283,8 @@ def show(found: list[Figures], values: int, size: int, days: int) -> None:
             f"month p95 {p95(ours_here.month_ms) / p95(peer.month_ms):.2f}"
         )
     year = values / days * 365
-    print(
-        f"a year of this ward: {year / 1e6:.0f} million values, {year * ours_here.bytes_each / 1e9:.1f} GB with us"
-    )
+    gigabytes = year * ours_here.bytes_each / 1e9
+    print(f"a year of this ward: {year / 1e6:.0f} million values, {gigabytes:.1f} GB with us")
 
 
 if __name__ == "__main__":

@@ -47,10 +47,15 @@ TICK_S = 0.25
 HEARTBEAT_S = 10.0
 CONTINUE_S = 30.0
 COMMITTED_S = 1.0
+COMMITTED_MOST, COMMITTED_STEP_S = (
+    25,
+    0.05,
+)  # devices at a time: hundreds at once kept alarms waiting for 50 ms
 SELF_CHECK_S = 60.0  # AL-34
 STALL_S = 2.0  # R-21
 
 Counter = tuple[str | None, int | None]  # boot id and sequence of a device
+Ship = Callable[[Batch, Callable[[bool], None]], None]  # hands on what was committed; says when it is there
 
 
 class Messenger(Protocol):
@@ -105,12 +110,16 @@ class Monitor:
         self._sign_key = configuration.clinic.broker.sign_key()
         self.messenger: Messenger | None = None
         self.on_change: Callable[[], None] = lambda: None
+        self.ship: Ship = lambda _batch, shipped: shipped(True)  # nobody follows (``monitor.app.pair``)
         self.received = self.raised = self.quarantined = 0
         self.reader = Reader(configuration)
         self._envelopes: list[Envelope] = []
         self._replies: list[tuple[Future[Reply], tuple[Outcome, ...]]] = []
         self._counters: dict[str, Counter] = {}
         self._durable: queue.SimpleQueue[dict[str, Counter]] = queue.SimpleQueue()
+        self._unsaid: dict[str, Counter] = {}
+        self._saying: list[str] = []
+        self._said_at = 0.0
         self._due_at: dict[str, float] = {}
         self._list_seq = self._beats = 0
         self._turned_at = time.monotonic()
@@ -349,7 +358,7 @@ class Monitor:
         clock = time.monotonic()
         for every_s, act in (
             (TICK_S, self._judge_house),
-            (COMMITTED_S, self._say_committed),
+            (COMMITTED_STEP_S, self._say_committed),
             (HEARTBEAT_S, self._beat),
             (CONTINUE_S, self._continue),
             (SELF_CHECK_S, self._check_self),
@@ -370,13 +379,17 @@ class Monitor:
             self.ward.condition(*verdict)
 
     def _say_committed(self) -> None:
-        newest: dict[str, Counter] = {}
+        """Say what of each device is durable: at most once a second, and a few devices at a time."""
         while not self._durable.empty():
-            newest |= self._durable.get()
-        self.self_check.durable(*newest.pop(DEVICE, (None, None)), self.ward.now)
-        for device_id, (boot_id, sequence) in newest.items():
+            self._unsaid |= self._durable.get()
+        self.self_check.durable(*self._unsaid.pop(DEVICE, (None, None)), self.ward.now)
+        if not self._saying and time.monotonic() >= self._said_at + COMMITTED_S:
+            self._saying, self._said_at = list(self._unsaid), time.monotonic()
+        for device_id in self._saying[:COMMITTED_MOST]:
+            boot_id, sequence = self._unsaid.pop(device_id)
             payload = orjson.dumps({"boot_id": boot_id, "sequence": sequence})
             self.link.publish(topics.committed_topic(self.root, device_id), payload, retain=True)
+        del self._saying[:COMMITTED_MOST]
 
     def _beat(self) -> None:
         self._beats += 1
@@ -424,14 +437,18 @@ class Monitor:
 
         def settle(durable: bool) -> None:
             nonlocal told
-            if durable:
-                self.link.confirm(envelopes)
-                self._durable.put(counters)
-            if not told:  # what people must hear goes out once, durable or not
-                told = True
+            first, told = not told, True
+
+            def shipped(followed: bool) -> None:
+                if durable:
+                    self.link.confirm(envelopes)
+                    self._durable.put(counters)
+                for future, outcomes in replies if first else ():
+                    future.set_result(Reply(outcomes, durable and followed))
+
+            if first:  # what people must hear goes out once, durable or not
                 self._send(batch)
-                for future, outcomes in replies:
-                    future.set_result(Reply(outcomes, durable))
+            self.ship(batch if first else Batch(), shipped)
 
         self.recorder.put(Job(batch, settle))
 

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 
 from monitor import notify
 from monitor.clock import Clock
-from monitor.config import Configuration
+from monitor.config import Configuration, Target
 from monitor.core import flood
 from monitor.core.outcomes import Outcome
 from monitor.core.turn import Bed
@@ -38,7 +38,9 @@ class Messenger:
         """Start a worker for each target; ``settle`` and ``divert`` hand results back to the loop."""
         self._configuration, self._clock, self._link = configuration, clock, link
         self._settle, self._divert = settle, divert
-        self._notifier = notify.Notifier(configuration.clinic.notify.targets, self._report, clock)
+        self.may_speak: Callable[[], bool] = lambda: True
+        targets = configuration.clinic.notify.targets
+        self._notifier = notify.Notifier(targets, self._report, clock, self._connect)
         self._floods: dict[str, flood.Flood] = {}
         self._digested: dict[str, datetime] = {}
         self.delivered = 0
@@ -99,6 +101,11 @@ class Messenger:
     def stop(self) -> None:
         """End the workers; what is not settled stays due in the journal."""
         self._notifier.stop()
+
+    def _connect(self, target: Target) -> Callable[[notify.Notification], notify.Sent]:
+        send = notify.connect(target)
+        in_doubt = notify.Sent(False, "another monitor may have taken over; tried again")
+        return lambda one: send(one) if self.may_speak() else in_doubt
 
     def _report(self, result: notify.Result) -> None:
         """Hand a result back to the loop; a failure goes on to the next channel (AL-39)."""

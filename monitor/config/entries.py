@@ -196,6 +196,22 @@ class Watchdog(_Strict):
         return read_secret(self.ping_url_env, self.ping_url_file)
 
 
+class Pair(_Strict):
+    """Two monitors for one site (``docs/pair.md``): ``name`` is this one's; without it we are alone.
+
+    Both have the same secret, by environment or file; ``lease_s`` is how long the active one may be silent.
+    """
+
+    name: Annotated[str, Field(pattern=r"^([a-z0-9][a-z0-9_-]{0,30})?$")] = ""
+    secret_env: str = ""
+    secret_file: str = ""
+    lease_s: float = Field(6.0, ge=3, le=8)
+
+    def secret(self) -> str:
+        """Return the secret; empty when none is configured."""
+        return read_secret(self.secret_env, self.secret_file)
+
+
 class Clinic(_Strict):
     """``clinic.toml``."""
 
@@ -206,6 +222,7 @@ class Clinic(_Strict):
     web: Web = Web()
     notify: Notify = Notify()
     watchdog: Watchdog = Watchdog()
+    pair: Pair = Pair()
 
 
 class BedEntry(_Strict):

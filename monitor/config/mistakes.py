@@ -12,12 +12,13 @@ from pathlib import Path
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
-from monitor.config.entries import Broker, Clinic, DeviceEntry, Notify, Series, Store, Target, Ward
+from monitor.config.entries import Broker, Clinic, DeviceEntry, Notify, Pair, Series, Store, Target, Ward
 from monitor.core.protocol import Protocol, Watch
 from monitor.core.vitals import METRICS
 from monitor.formats import FORMATS
 
 CLINIC, BEDS = "clinic.toml", "beds.toml"
+SECRET_LETTERS = 16
 ZONE_REMEDY = "use an IANA name such as 'Europe/Berlin'"
 
 
@@ -54,6 +55,7 @@ def clinic_mistakes(clinic: Clinic, beds: Collection[str] | None) -> Iterator[Mi
     yield from _routes(clinic.notify, beds)
     yield from _people(clinic.notify)
     yield from _ladders(clinic.notify)
+    yield from _pair(clinic.pair)
 
 
 def ward_mistakes(ward: Ward, protocols: dict[str, Protocol]) -> Iterator[Mistake]:
@@ -104,6 +106,16 @@ def _series(series: Series) -> Iterator[Mistake]:
     if series.tls_ca and not Path(series.tls_ca).is_file():
         remedy = "give the path of the store's CA certificate (PEM)"
         yield Mistake(CLINIC, "series.tls_ca", f"no file {series.tls_ca!r}", remedy)
+
+
+def _pair(pair: Pair) -> Iterator[Mistake]:
+    remedy = "give both the same secret, such as 32 random bytes in hex, by secret_env or secret_file"
+    if pair.name and len(pair.secret()) < SECRET_LETTERS:
+        text = f"the secret is not there, or shorter than {SECRET_LETTERS} letters"
+        yield Mistake(CLINIC, "pair.secret_file", text, remedy)
+    if not pair.name and (pair.secret_env or pair.secret_file):
+        remedy = "give each of the two its own, or remove [pair]"
+        yield Mistake(CLINIC, "pair.name", "a pair without a name for this monitor", remedy)
 
 
 def _targets(targets: list[Target]) -> Iterator[Mistake]:

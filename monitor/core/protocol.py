@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Literal
 
 Phase = Literal["baseline", "dosing", "observation", "ready", "ended"]
@@ -206,7 +207,7 @@ class Timing:
     same_limb_hold_s: float = 60.0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # without slots: the digest is worked out once
 class Protocol:
     """Everything that one route's session is watched by."""
 
@@ -233,7 +234,7 @@ class Protocol:
                 return limit
         raise KeyError(limit_id)
 
-    @property
+    @cached_property
     def digest(self) -> str:
         """Return 16 hex digits that change with any content: what a session is pinned to."""
         return hashlib.sha256(repr(self).encode()).hexdigest()[:16]

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from monitor.core.protocol import Checkpoint, Criterion, Filter, Limit, Protocol
+from monitor.core.protocol import LIVE_PHASES, Checkpoint, Criterion, Filter, Limit, Protocol
 from monitor.core.vitals import METRICS
 
 
@@ -46,6 +46,7 @@ STALE_CAP_S = 30.0  # AL-29
 def problems(protocol: Protocol) -> list[Problem]:
     """List every mistake in a protocol that its shape alone does not show."""
     return [
+        *_whole(protocol),
         *_names(protocol),
         *(p for name, f in protocol.filters.items() for p in filter_problems(f"filters.{name}", f)),
         *(p for limit in protocol.limits for p in _limit(protocol, limit)),
@@ -65,6 +66,8 @@ def filter_problems(key: str, chosen: Filter) -> Iterator[Problem]:
             f"a quality gate of {chosen.gate_s:g} s hides real events",
             f"use at most {GATE_MAX_S:g} s (AF-07); 15 s lost 30 of 843 short deep dips on the bench",
         )
+    elif chosen.gate_s < 0:
+        yield Problem(f"{key}.gate_s", f"{chosen.gate_s:g} s is no duration", "use 0 s for no gate")
     if not 0 <= chosen.ceiling_s <= DELAY_MAX_S:
         yield Problem(
             f"{key}.ceiling_s",
@@ -143,6 +146,7 @@ def _limit(protocol: Protocol, limit: Limit) -> Iterator[Problem]:
             )
     if not limit.source.strip():
         yield Problem(f"{key}.source", "no source", "say where the number comes from")
+    yield from _live(limit, key)
     if METRICS[limit.metric].aperiodic:
         if limit.filter:
             yield Problem(
@@ -150,8 +154,26 @@ def _limit(protocol: Protocol, limit: Limit) -> Iterator[Problem]:
             )
     elif not limit.annotation:
         yield from _filtered(protocol, limit, key)
-    if not limit.on and limit.metric == "spo2" and limit.priority == "high":
+
+
+def _live(limit: Limit, key: str) -> Iterator[Problem]:
+    """List why a limit would rest without anybody's notice."""
+    if not limit.phases:
+        yield Problem(f"{key}.phases", "live in no phase: nobody would see it", "name phases, or on = false")
+    if limit.repeat_within_s < 0:
+        yield Problem(f"{key}.repeat_within_s", "a time before the reading", "use seconds above 0, or none")
+    if not _is_urgent_spo2(limit):
+        return
+    if not limit.on:
         yield Problem(f"{key}.on", "the urgent SpO2 limit cannot be off by default", "leave it on (AF-07)")
+    resting = [phase for phase in LIVE_PHASES if limit.phases and phase not in limit.phases]
+    if resting:
+        text = f"the urgent SpO2 limit rests in {', '.join(resting)}"
+        yield Problem(f"{key}.phases", text, "name every live phase (AF-07)")
+
+
+def _is_urgent_spo2(limit: Limit) -> bool:
+    return limit.metric == "spo2" and limit.side == "low" and limit.priority == "high"
 
 
 def _filtered(protocol: Protocol, limit: Limit, key: str) -> Iterator[Problem]:
@@ -164,8 +186,7 @@ def _filtered(protocol: Protocol, limit: Limit, key: str) -> Iterator[Problem]:
         yield Problem(
             f"{key}.confirm", "only a cuff reading can be repeated", "remove confirm and repeat_within_s"
         )
-    urgent_spo2 = limit.metric == "spo2" and limit.side == "low" and limit.priority == "high"
-    if urgent_spo2 and (chosen.floor is None or chosen.floor < FLOOR_LOWEST):
+    if _is_urgent_spo2(limit) and (chosen.floor is None or chosen.floor < FLOOR_LOWEST):
         yield Problem(
             f"{key}.filter",
             f"filter {limit.filter!r} has no floor for the urgent SpO2 limit",
@@ -219,6 +240,26 @@ def _coverage(protocol: Protocol) -> Iterator[Problem]:
         yield Problem(
             "cadence", "the cuff has no cadence", "add [[cadence]] so that a missing reading is noticed"
         )
+
+
+def _whole(protocol: Protocol) -> Iterator[Problem]:
+    """List numbers of the protocol itself that mean nothing."""
+    if not protocol.name.strip():
+        yield Problem("name", "no name", "give the name that sessions and commands use")
+    if protocol.dosing_min < 0:
+        yield Problem(
+            "dosing_min", f"{protocol.dosing_min:g} min is no duration", "use minutes, 0 for at once"
+        )
+    if protocol.baseline.readings < 1 or protocol.baseline.apart_min < 0:
+        yield Problem("baseline", "a baseline needs a reading", "use readings >= 1 and apart_min >= 0")
+    for cadence in protocol.cadence:
+        if cadence.every_min <= 0:
+            key = f"cadence ({cadence.phase}).every_min"
+            yield Problem(key, f"every {cadence.every_min:g} min", "use minutes above 0")
+    for hold in protocol.hold:
+        if hold.metric not in METRICS:
+            remedy = f"use one of {', '.join(METRICS)}"
+            yield Problem(f"hold ({hold.metric}).metric", f"unknown metric {hold.metric!r}", remedy)
 
 
 def _checkpoint(checkpoint: Checkpoint) -> Iterator[Problem]:

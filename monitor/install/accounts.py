@@ -191,7 +191,17 @@ def monitor_rules(configuration: Configuration) -> list[str]:
         f"read {own}",
         *(f"read {topic}" for topic in dict.fromkeys(heard)),
         *(f"write {topic}" for topic in spoken),
+        *pair_rules(configuration),
     ]
+
+
+def pair_rules(configuration: Configuration) -> list[str]:
+    """Return what two monitors of one site say to one another; only there a rule leaves a name open."""
+    if not configuration.clinic.pair.name:
+        return []
+    root = f"{configuration.root}/monitor"
+    between = [f"readwrite {root}/{topic}" for topic in ("lease", "pair/batch", "pair/word")]
+    return [*between, f"write {root}/pair/+/status"]
 
 
 def listener_rules(configuration: Configuration) -> list[str]:

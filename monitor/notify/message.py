@@ -81,6 +81,8 @@ def plan(
         now: the instant of the decision: what a message's age counts from, aware UTC.
         link: makes the address where one person answers one alarm; without it there is none.
     """
+    if outcome.session_id and (bed.session is None or bed.session.session_id != outcome.session_id):
+        return ()  # its session ended in the same turn, as if it were cancelled: whether it was a drill is gone
     holders = _holders(outcome, bed, configuration.clinic.notify)
     if not holders:
         return ()

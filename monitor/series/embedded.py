@@ -21,7 +21,7 @@ from monitor.core.outcomes import Outcome
 from monitor.core.protocol import Protocol
 from monitor.core.record import Delivery, Entry, SessionRecord, SessionSummary, Trace
 from monitor.core.vitals import METRICS, Report
-from monitor.schema import FILE, LEVELS, METRIC_COLUMNS, REPORT, from_micros, micros, report_of
+from monitor.schema import FILE, LEVELS, METRIC_COLUMNS, REPORT, checksum, from_micros, micros, report_of
 from monitor.series import levels
 from monitor.snapshot import load_input, load_protocol
 
@@ -29,6 +29,9 @@ _SUMMARY = (
     "session_id, bed_id, patient_code, protocol, protocol_digest, mode, started_at, started_by, ended_at, "
     "ended_by, alarms, high, signed_by, signed_at"
 )
+
+
+DAMAGED = "damaged in the journal; see `afterwatch verify`"
 
 
 class Embedded:
@@ -116,7 +119,8 @@ class Embedded:
             raise LookupError(f"no session {session_id!r}; `afterwatch sessions` lists them")
         entries = tuple(self.log(session_id=session_id, limit=1_000_000))
         end = summary.ended_at or max((entry.outcome.at for entry in entries), default=summary.started_at)
-        traces = tuple(self.traces(summary.bed_id, summary.started_at, end))
+        span = (summary.bed_id, summary.started_at, end)
+        traces = tuple(self.checked(self.traces(*span), *span))
         protocol = self.protocol_of(session_id)
         return SessionRecord(summary, protocol, entries, traces, tuple(self.deliveries(session_id)))
 
@@ -250,18 +254,32 @@ class Embedded:
         if every_s >= LEVELS[0]:
             with self._reading() as db:
                 return levels.traces(db, bed_id, micros(from_at), micros(to_at), chosen, every_s)
-        found: dict[tuple[str, str], dict[float, tuple[float | None, str]]] = {}
+        traces: list[Trace] = []
         with self._reading() as db:
-            for device, at, extra, values in _rows(db, bed_id, micros(from_at), micros(to_at), chosen):
-                if extra is None:
-                    for name, value in zip(chosen, values, strict=True):
-                        if value is not None:
-                            found.setdefault((name, device), {})[at / 1e6] = (value, "")
-                else:
-                    _take_extra(found, device, at / 1e6, extra, chosen)
-        traces = [_trace(name, device, points) for (name, device), points in found.items()]
+            for device, rows in _rows(db, bed_id, micros(from_at), micros(to_at), chosen):
+                traces += _of_device(device, rows, chosen)
         traces.sort(key=lambda trace: (METRIC_COLUMNS.index(trace.metric), trace.device_id))
         return [thin(trace, every_s) for trace in traces] if every_s > 0 else traces
+
+    def checked(
+        self, traces: Sequence[Trace], bed_id: str, from_at: datetime, to_at: datetime
+    ) -> list[Trace]:
+        """Return traces without the values of rows that are not as they were written (R-05)."""
+        with self._reading() as db:
+            db.create_function("checksum", -1, checksum, deterministic=True)
+            rows = db.execute(
+                "SELECT name.name, at FROM reading JOIN name ON name.id = device WHERE at BETWEEN ? AND ? "
+                "AND bed = (SELECT id FROM name WHERE name = ?) "
+                f"AND device IN ({', '.join('?' * len(traces))}) AND crc IS NOT checksum(bed, at, {REPORT})",
+                (micros(from_at), micros(to_at), bed_id, *self._numbers(db, traces)),
+            ).fetchall()
+        damaged = {(device, at / 1e6) for device, at in rows}
+        return [_without(trace, damaged) for trace in traces] if damaged else list(traces)
+
+    @staticmethod
+    def _numbers(db: sqlite3.Connection, traces: Sequence[Trace]) -> list[int]:
+        names = dict(db.execute("SELECT name, id FROM name"))
+        return [names[trace.device_id] for trace in traces]
 
     def counts(self) -> dict[str, int]:
         """Return how many rows each table holds."""
@@ -272,8 +290,8 @@ class Embedded:
 
 def _rows(
     db: sqlite3.Connection, bed_id: str, from_at: int, to_at: int, metrics: Sequence[str]
-) -> Iterator[tuple[str, int, str | None, tuple[float | None, ...]]]:
-    """Yield a bed's rows, device by device, each in order of time."""
+) -> Iterator[tuple[str, list[tuple[Any, ...]]]]:
+    """Yield each device with its rows on a bed: instant, extra, the metrics; in order of time."""
     names = dict(db.execute("SELECT name, id FROM name"))
     bed = names.get(bed_id)
     if bed is None:
@@ -285,8 +303,23 @@ def _rows(
             f"SELECT at, extra{wide} FROM reading INDEXED BY reading_of_device "
             "WHERE device=? AND at BETWEEN ? AND ? AND bed=? ORDER BY at"
         )
-        for at, extra, *values in db.execute(query, (device, from_at, to_at, bed)):
-            yield by_number[device], at, extra, tuple(values)
+        yield by_number[device], db.execute(query, (device, from_at, to_at, bed)).fetchall()
+
+
+def _of_device(device: str, rows: list[tuple[Any, ...]], metrics: Sequence[str]) -> Iterator[Trace]:
+    """Yield a device's traces; what has ``extra`` is put among the plain values at its own times."""
+    special: dict[tuple[str, str], dict[float, tuple[float | None, str]]] = {}
+    for row in rows:
+        if row[1] is not None:
+            _take_extra(special, device, row[0] / 1e6, row[1], metrics)
+    plain = [row for row in rows if row[1] is None]
+    for place, name in enumerate(metrics, 2):
+        kept = [(row[0] / 1e6, row[place]) for row in plain if row[place] is not None]
+        own = special.get((name, device))
+        if own:
+            yield _trace(name, device, {at: (value, "") for at, value in kept} | own)
+        elif kept:
+            yield Trace(name, device, [at for at, _ in kept], [value for _, value in kept], {})
 
 
 def _take_extra(
@@ -308,6 +341,14 @@ def _trace(metric: str, device_id: str, points: dict[float, tuple[float | None, 
     order = sorted(points)
     marks = {place: points[at][1] for place, at in enumerate(order) if points[at][1]}
     return Trace(metric, device_id, order, [points[at][0] for at in order], marks)
+
+
+def _without(trace: Trace, damaged: set[tuple[str, float]]) -> Trace:
+    values, marks = list(trace.values), dict(trace.marks)
+    for place, at in enumerate(trace.at):
+        if (trace.device_id, at) in damaged:
+            values[place], marks[place] = None, DAMAGED
+    return trace._replace(values=values, marks=marks)
 
 
 def thin(trace: Trace, every_s: float) -> Trace:

@@ -171,14 +171,14 @@ def overview(metric: str, device_id: str, rows: Any, every_s: float) -> Trace:
         rows: beginning (microseconds since 1970), lowest, highest, in the metric's unit; in order of time.
         every_s: length of an interval, seconds.
     """
-    at: list[float] = []
-    values: list[float | None] = []
-    for begin, low, high in rows:
-        if low is None:
-            continue
-        at.append(begin / 1e6)
-        values.append(low)
-        if high != low:
-            at.append(begin / 1e6 + every_s / 2)
-            values.append(high)
+    half_s = every_s / 2
+    points = [
+        point
+        for begin, low, high in rows
+        if low is not None
+        for point in (
+            ((begin / 1e6, low),) if low == high else ((begin / 1e6, low), (begin / 1e6 + half_s, high))
+        )
+    ]
+    at, values = map(list, zip(*points, strict=True)) if points else ([], [])
     return Trace(metric, device_id, at, values, {})

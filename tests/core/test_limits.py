@@ -4,11 +4,23 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
 from monitor.core import inputs as given
-from monitor.core.protocol import PRIORITY, RANK, Filter, Harm, Limit, Onset, Priority
+from monitor.core.protocol import (
+    PRIORITY,
+    RANK,
+    Baseline,
+    Cadence,
+    Filter,
+    Harm,
+    Hold,
+    Limit,
+    Onset,
+    Priority,
+)
 from monitor.core.soundness import problems
 from tests.core.scene import Scene, protocol, protocols
 
@@ -317,3 +329,35 @@ def test_a_limit_is_found_by_its_id_or_not_at_all() -> None:
     assert protocol().limit("spo2-low").limit == 93
     with pytest.raises(KeyError):
         protocol().limit("nonsense")
+
+
+@pytest.mark.parametrize(
+    ("change", "key"),
+    [
+        ({"phases": ()}, "limits.spo2-low-urgent.phases"),
+        ({"phases": ("dosing", "observation")}, "limits.spo2-low-urgent.phases"),
+        ({"on": False}, "limits.spo2-low-urgent.on"),
+        ({"repeat_within_s": -1.0}, "limits.spo2-low-urgent.repeat_within_s"),
+    ],
+)
+def test_af_07_the_urgent_spo2_limit_cannot_be_made_to_rest_unseen(change: dict[str, Any], key: str) -> None:
+    """AF-07: a limit that is live in no phase, or not in every live one, is refused by name."""
+    limits = tuple(
+        replace(limit, **change) if limit.id == "spo2-low-urgent" else limit for limit in protocol().limits
+    )
+    assert key in {problem.key for problem in problems(protocol(limits=limits))}
+
+
+@pytest.mark.parametrize(
+    ("change", "key"),
+    [
+        ({"name": " "}, "name"),
+        ({"dosing_min": -1.0}, "dosing_min"),
+        ({"baseline": Baseline(readings=0)}, "baseline"),
+        ({"cadence": (Cadence("dosing", 0.0, "test"),)}, "cadence (dosing).every_min"),
+        ({"hold": (Hold("pressure", 140.0, "test"),)}, "hold (pressure).metric"),
+    ],
+)
+def test_af_07_numbers_that_mean_nothing_are_refused(change: dict[str, Any], key: str) -> None:
+    """AF-07, AL-09: each with its place; nothing is silently taken for something else."""
+    assert key in {problem.key for problem in problems(protocol(**change))}

@@ -20,6 +20,8 @@ from tests.simulation.tasks import Scheduler
 
 OXIMETER = ("spo2", "pulse_rate")
 CUFF = ("nibp_systolic", "nibp_diastolic", "nibp_mean", "nibp_pulse_rate")
+# What a sensor can say; beyond it is a device's fault, which the screens of the formats are tested for.
+SANE = {"spo2": (40, 100), "pulse_rate": (26, 230), "nibp_systolic": (65, 250), "nibp_diastolic": (35, 140)}
 
 
 class Sent(NamedTuple):
@@ -76,7 +78,8 @@ class Patient:
             if one.metric == metric and one.at_s <= now_s < one.at_s + one.lasts_s:
                 part = min(1.0, (now_s - one.at_s) / one.ramp_s, (one.at_s + one.lasts_s - now_s) / one.ramp_s)
                 value += one.depth * part
-        return float(round(value))
+        low, high = SANE[metric]
+        return float(round(min(max(value, low), high)))
 
     def fall_ill(self, now_s: float) -> None:
         """Begin an episode: a fall of SpO2, short or long, deep or along the limit; a pulse; a pressure."""
@@ -119,6 +122,7 @@ class Device:
     on_sent: Callable[[Sent | Garbage], None]
     mode: str = "real"
     whole_seconds: bool = False
+    in_step: bool = False
     online: bool = True
     powered: bool = True
     offset_s: float = 0.0
@@ -138,7 +142,7 @@ class Device:
     def power_on(self) -> None:
         """Begin to report."""
         self.presence("online")
-        self.scheduler.after(self.chance.random() * self.period_s, self._tick)
+        self.scheduler.after(0.25 if self.in_step else self.chance.random() * self.period_s, self._tick)
 
     def restart(self) -> None:
         """Begin anew with an empty memory and a new boot id."""

@@ -168,7 +168,7 @@ class SimulatedLink:
         self._mid += 1
         self._sent[self._mid] = one
         now = self._broker.scheduler.clock.now()
-        self._inbox.put(Envelope(one.topic, one.payload, now, one.retained, self._mid, self.connection))
+        self._inbox.put([Envelope(one.topic, one.payload, now, one.retained, self._mid, self.connection)])
 
     def publish(self, topic: str, payload: bytes, *, retain: bool = False) -> None:
         """Publish at QoS 1; while the broker is away retained topics wait, the others are of the moment."""

@@ -23,6 +23,17 @@ class Weather:
     stall_s: Callable[[], float] = lambda: 0.0
     commits: int = 0
     refused: int = 0
+    refusing_since: float | None = None  # until the next COMMIT that succeeds
+    last_refused_at: float = -1e9
+    messages: int = 0  # statements that changed notifications
+
+    def refuse(self, now_s: float, reason: str) -> sqlite3.OperationalError:
+        """Note a refusal; return what SQLite raises."""
+        self.refused += 1
+        self.last_refused_at = now_s
+        if self.refusing_since is None:
+            self.refusing_since = now_s
+        return sqlite3.OperationalError(reason)
 
 
 class Disk:
@@ -37,31 +48,28 @@ class Disk:
         if statement == "COMMIT":
             return self._commit()
         if self._weather.refuses and statement.startswith(("INSERT", "UPDATE")):
-            self._refuse()
+            raise self._weather.refuse(self._scheduler.now_s, self._weather.refuses)
         return self._inner.execute(statement, *more)
 
     def executemany(self, statement: str, rows: Any) -> sqlite3.Cursor:
         """Execute a statement for many rows."""
         if self._weather.refuses and rows:
-            self._refuse()
+            raise self._weather.refuse(self._scheduler.now_s, self._weather.refuses)
+        self._weather.messages += bool(rows) and "notification" in statement
         return self._inner.executemany(statement, rows)
-
-    def _refuse(self) -> None:
-        self._weather.refused += 1
-        raise sqlite3.OperationalError(self._weather.refuses)
 
     def _commit(self) -> sqlite3.Cursor:
         weather = self._weather
         met = weather.draw()
         if weather.refuses or met == "refuse":
-            weather.refused += 1
-            raise sqlite3.OperationalError(weather.refuses or "disk I/O error")
+            raise weather.refuse(self._scheduler.now_s, weather.refuses or "disk I/O error")
         if met == "cut before":
             raise PowerCut
         if met == "stall before":
             self._scheduler.sleep(weather.stall_s())
         done = self._inner.execute("COMMIT")
         weather.commits += 1
+        weather.refusing_since = None
         if met == "stall after":
             self._scheduler.sleep(weather.stall_s())
         if met == "cut after":

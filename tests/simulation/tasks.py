@@ -116,14 +116,20 @@ class Scheduler:
             task.token += 1
             self._ready.append(task)
 
-    def run_ready(self) -> None:
-        """Run every task that can run, until none can; no time passes."""
+    def run_ready(self, fuse: int = -1) -> None:
+        """Run every task that can run, until none can; no time passes.
+
+        Raises:
+            PowerCut: so many switches as ``fuse`` says have happened.
+        """
         while self._ready:
             count = len(self._ready)
             task = self._ready.pop(self._chance.randrange(count) if count > 1 else 0)
             if task.done:
                 continue
             self.switches += 1
+            if self.switches == fuse:
+                raise PowerCut
             self._current = task
             try:
                 task.kept.switch()

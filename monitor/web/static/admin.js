@@ -78,7 +78,7 @@ if ($("#filter")) {
 async function health() {
   const found = await get("/admin/health");
   const rows = [...Object.entries(found.health), ...Object.entries(found.wall).map(([name, value]) => [`wall ${name}`, value])];
-  $("#health").replaceChildren(...rows.map(([name, value]) => el("div", {}, el("dt", {}, name.replaceAll("_", " ")), el("dd", {}, typeof value === "object" && value !== null ? JSON.stringify(value) : String(value)))));
+  $("#health").replaceChildren(...rows.map(([name, value]) => el("div", {}, el("dt", {}, name.replaceAll("_", " ")), el("dd", {}, Array.isArray(value) ? value.join(", ") || "none" : String(value ?? "–")))));
 }
 
 if ($("#health")) {

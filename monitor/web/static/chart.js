@@ -5,6 +5,8 @@ import { hm, hms, number } from "./words.js";
 
 const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 const GAP_S = { spo2: 10, heart_rate: 10, pulse_rate: 10 };
+const COLOUR = { heart_rate: "--series-heart", pulse_rate: "--series-pulse", nibp_systolic: "--series-cuff" };
+const SHORT = { heart_rate: "HR", pulse_rate: "PR", nibp_systolic: "Sys" };
 const MARK_COLOUR = { high: "--high-text", medium: "--medium-text", low: "--medium-text" };
 const DRAWN = new Set(["DoseRecorded", "PhaseChanged", "AlarmRaised", "AlarmAcknowledged", "NoteRecorded", "ManualRecorded", "ScoreRecorded", "CheckpointMet", "CheckpointMissed", "LimitChanged", "HoldPrompted"]);
 
@@ -217,7 +219,7 @@ export class SessionChart {
         cursor: { sync: { key: sync }, drag: { x: true, y: false, setScale: false }, points: { size: 7 } },
         scales: { x: { time: true, range: () => this.span() }, y: { range } },
         axes: [
-          { ...axis, values: (_, ticks) => ticks.map((t) => hm(t * 1000)), space: 70 },
+          { ...axis, values: (_, ticks, _axis, _space, step) => ticks.map((t) => (step < 60 ? hms : hm)(t * 1000)), space: 76 },
           { ...axis, size: 46 },
         ],
         series: [{}, ...series],
@@ -236,19 +238,20 @@ export class SessionChart {
     return chart;
   }
 
+  /** The rates and the cuff's bars that are in sight, with the systolic's limit when it is near. */
   rateRange() {
-    let low = 50;
-    let high = 175;
+    let low = 60;
+    let high = 120;
     const [from, to] = this.span();
     for (const one of this.bars) {
       if (one.at < from || one.at > to) continue;
-      high = Math.max(high, one.high + 8);
-      if (one.low !== null) low = Math.min(low, one.low - 5);
+      high = Math.max(high, one.high + 12);
+      if (one.low !== null) low = Math.min(low, one.low - 6);
     }
     for (const name of ["heart_rate", "pulse_rate"]) {
       const line = this.lines[name];
-      high = Math.max(high, line.high + 5);
-      low = Math.min(low, line.low - 5);
+      high = Math.max(high, line.high + 8);
+      low = Math.min(low, line.low - 8);
     }
     return [Math.max(0, Math.floor(low / 10) * 10), Math.ceil(high / 10) * 10];
   }
@@ -277,40 +280,54 @@ export class SessionChart {
 
   // --- what stands behind and before the lines --------------------------------------------------------
 
+  /** Shade what lies beyond a limit; where another metric runs through it, a labelled line says as much. */
   drawBands(u, metrics) {
     const pen = u.ctx;
+    const box = u.bbox;
     pen.save();
+    const labels = new Map();
     for (const band of this.bands) {
-      if (!metrics.includes(band.metric)) continue;
-      const left = Math.max(u.bbox.left, u.valToPos(band.from / 1000, "x", true));
-      const right = Math.min(u.bbox.left + u.bbox.width, band.to ? u.valToPos(band.to / 1000, "x", true) : Infinity);
+      if (!metrics.includes(band.metric) || band.metric === "nibp_diastolic" || !this.lines[band.metric].at.length) continue;
+      const left = Math.max(box.left, u.valToPos(band.from / 1000, "x", true));
+      const right = Math.min(box.left + box.width, band.to ? u.valToPos(band.to / 1000, "x", true) : Infinity);
       if (right <= left) continue;
-      // On the shared panel only pressures are filled; the rates' limits are thin lines beside their colour.
-      const filled = band.metric.startsWith("nibp_systolic") || band.metric === "spo2";
       for (const limit of band.limits) {
         if (!limit.on) continue;
-        const edge = Math.max(u.bbox.top, Math.min(u.bbox.top + u.bbox.height, u.valToPos(limit.value, "y", true)));
-        if (filled) {
+        const edge = u.valToPos(limit.value, "y", true);
+        if (edge < box.top || edge > box.top + box.height) continue;
+        const shaded = band.metric === "spo2" || (band.metric === "nibp_systolic" && limit.side === "high");
+        if (shaded) {
           pen.fillStyle = css(limit.priority === "high" ? "--band-high" : "--band-medium");
-          const below = u.bbox.top + u.bbox.height - edge;
-          // Rates run below the systolic's low limit: there a strip along the limit is enough.
-          const deep = band.metric === "spo2" ? below : Math.min(below, 9 * devicePixelRatio);
-          if (limit.side === "high") pen.fillRect(left, u.bbox.top, right - left, edge - u.bbox.top);
-          else pen.fillRect(left, edge, right - left, deep);
-        } else if (band.metric !== "nibp_diastolic") {
-          pen.strokeStyle = css(band.metric === "heart_rate" ? "--series-heart" : "--series-pulse");
-          pen.globalAlpha = 0.35;
-          pen.setLineDash([2 * devicePixelRatio, 5 * devicePixelRatio]);
-          pen.beginPath();
-          pen.moveTo(left, edge);
-          pen.lineTo(right, edge);
-          pen.stroke();
-          pen.setLineDash([]);
-          pen.globalAlpha = 1;
-        }
+          if (limit.side === "high") pen.fillRect(left, box.top, right - left, edge - box.top);
+          else pen.fillRect(left, edge, right - left, box.top + box.height - edge);
+        } else this.limitLine(pen, band.metric, left, right, edge);
+        if (!shaded && !band.to) labels.set(`${SHORT[band.metric]} ${limit.side === "high" ? ">" : "<"} ${number(limit.value)}`, [edge, band.metric]);
       }
     }
+    this.limitLabels(pen, box, labels);
     pen.restore();
+  }
+
+  limitLine(pen, metric, left, right, edge) {
+    pen.strokeStyle = css(COLOUR[metric]);
+    pen.globalAlpha = 0.45;
+    pen.setLineDash([2 * devicePixelRatio, 5 * devicePixelRatio]);
+    pen.beginPath();
+    pen.moveTo(left, edge);
+    pen.lineTo(right, edge);
+    pen.stroke();
+    pen.setLineDash([]);
+    pen.globalAlpha = 1;
+  }
+
+  limitLabels(pen, box, labels) {
+    pen.font = `${10.5 * devicePixelRatio}px sans-serif`;
+    pen.textBaseline = "bottom";
+    pen.textAlign = "left";
+    for (const [text, [edge, metric]] of labels) {
+      pen.fillStyle = css(COLOUR[metric]);
+      pen.fillText(text, box.left + 4 * devicePixelRatio, edge - 1);
+    }
   }
 
   drawMarks(u, metrics) {
@@ -389,10 +406,12 @@ export class SessionChart {
     pen.setLineDash([]);
     const text = markWords(one);
     const width = pen.measureText(text).width;
+    const last = x + width + 4 * ratio > u.bbox.left + u.bbox.width; // at the edge the words stand before the line
+    const begin = last ? x - width - 6 * ratio : x;
     let row = 0;
-    while (rows[row] !== undefined && rows[row] > x - 4 * ratio) row += 1;
-    rows[row] = x + width + 4 * ratio;
-    if (row < 4) pen.fillText(text, x + 3 * ratio, top + 2 * ratio + row * 13 * ratio);
+    while (rows[row] !== undefined && rows[row] > begin - 4 * ratio) row += 1;
+    rows[row] = begin + width + 8 * ratio;
+    if (row < 6) pen.fillText(text, begin + 3 * ratio, top + 2 * ratio + row * 13 * ratio);
     pen.globalAlpha = 1;
   }
 

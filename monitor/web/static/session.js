@@ -114,8 +114,8 @@ function drawHead(session, now) {
     ["Since start", span((now - session.started) / 1000)],
     ["Since first dose", session.first_dose ? span((now - session.first_dose) / 1000) : "no dose yet"],
     ["Next", taskWords(session, now) || "nothing due"],
-    ["Cuff due", session.cuff_due ? hm(session.cuff_due) : "no cadence"],
-    ["Baseline BP", `${number(session.baseline.nibp_systolic)}/${number(session.baseline.nibp_diastolic)}`],
+    ["Cuff due at", session.cuff_due ? hm(session.cuff_due) : "no cadence"],
+    ["Baseline BP", session.baseline.nibp_systolic ? `${number(session.baseline.nibp_systolic)}/${number(session.baseline.nibp_diastolic)}` : "none yet"],
   ];
   if (session.without.length) figures.push(["Not measured", session.without.map((name) => LABELS[name] || name).join(", ")]);
   const box = $("#figures");

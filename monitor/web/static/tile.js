@@ -7,6 +7,7 @@ import { isLost, serverNow } from "./live.js";
 import { PHASES, age, bounds, number, plainly, signalWords, span, unit } from "./words.js";
 
 const LINE_MS = 600_000;
+const LOWEST = 78; // of the line; what is lower runs along the bottom
 
 /** Whether a number may still stand: it has a value and is not older than the server allows. */
 export function standing(one, now) {
@@ -139,7 +140,7 @@ export class Tile {
     say(this.task, taskWords(session, now));
     mark(this.task, "data-late", session.next && now > session.next.due);
     const { met, of } = session.ready;
-    say(this.ready, session.phase === "ready" ? "✓ ready" : session.phase === "observation" ? `${met}/${of} criteria` : "");
+    say(this.ready, session.phase === "ready" ? "✓ ready" : session.phase === "observation" ? `${met}/${of} met` : "");
   }
 
   alarm(bed, now) {
@@ -201,8 +202,11 @@ export class Tile {
     }
     const pen = canvas.getContext("2d");
     pen.clearRect(0, 0, width, height);
+    const place = (value) => ((100 - Math.max(LOWEST, Math.min(100, value))) / (100 - LOWEST)) * (height - 6 * ratio) + 3 * ratio;
+    this.paintLimit(pen, width, ratio, place);
     pen.strokeStyle = pen.fillStyle = this.ink;
-    pen.lineWidth = 1.5 * ratio;
+    pen.lineWidth = 2.2 * ratio;
+    pen.lineJoin = "round";
     pen.beginPath();
     let before = 0;
     for (const [at, value] of this.points) {
@@ -211,7 +215,7 @@ export class Tile {
         continue;
       }
       const x = ((at - now + LINE_MS) / LINE_MS) * width;
-      const y = ((100 - Math.max(75, Math.min(100, value))) / 25) * (height - 3 * ratio) + 1.5 * ratio;
+      const y = place(value);
       if (before && at - before < 20_000) pen.lineTo(x, y);
       else pen.moveTo(x, y);
       before = at;
@@ -219,11 +223,31 @@ export class Tile {
     pen.stroke();
   }
 
+  /** Where the low limit stands, so that a line by itself says how deep it is. */
+  paintLimit(pen, width, ratio, place) {
+    const low = this.bed?.numbers.spo2?.low;
+    if (low === undefined) return;
+    pen.strokeStyle = pen.fillStyle = this.faint;
+    pen.lineWidth = ratio;
+    pen.setLineDash([3 * ratio, 4 * ratio]);
+    pen.beginPath();
+    pen.moveTo(0, place(low));
+    pen.lineTo(width, place(low));
+    pen.stroke();
+    pen.setLineDash([]);
+    if (this.height < 40 || this.width < 170) return;
+    pen.font = `${11 * ratio}px sans-serif`;
+    pen.textBaseline = "top";
+    pen.fillText(`SpO₂, 10 min; limit ${low}`, 0, place(low) + 3 * ratio);
+  }
+
   /** Measure once per layout, not once per second. */
   measure() {
     this.width = this.line.clientWidth;
     this.height = this.line.clientHeight;
-    this.ink = getComputedStyle(this.line).color;
+    const style = getComputedStyle(this.line);
+    this.ink = style.color;
+    this.faint = style.getPropertyValue("--faint");
   }
 }
 

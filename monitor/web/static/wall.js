@@ -75,6 +75,7 @@ function lay() {
   const columns = narrow ? 1 : small ? Math.max(1, Math.floor(width / 230)) : best.columns;
   box.style.setProperty("--columns", columns);
   box.classList.toggle("scrolls", small);
+  box.classList.toggle("tall", !small && width / columns < 1.2 * (height / best.rows));
   requestAnimationFrame(() => {
     for (const tile of tiles.values()) tile.measure();
   });

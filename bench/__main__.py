@@ -1,0 +1,37 @@
+"""Every performance claim, measured beside a peer in the same run: `python -m bench [NAME ...]`.
+
+The law: each `bench/NAME/__main__.py` is a program of its own, prints its own figures and ends with 0 when
+what it promises is kept. They run one after another, never side by side, and a table of all closes the run.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+MEANING = {0: "kept", 1: "missed"}
+
+
+def main() -> int:
+    folder = Path(__file__).parent
+    every = sorted(file.parent.name for file in folder.glob("*/__main__.py"))
+    asked = sys.argv[1:] or every
+    if unknown := set(asked) - set(every):
+        print(f"no bench called {', '.join(sorted(unknown))}; there are {', '.join(every)}", file=sys.stderr)
+        return 2
+    rows = []
+    for name in asked:
+        print(f"\n=== bench.{name} ===", flush=True)
+        begun = time.monotonic()
+        code = subprocess.call([sys.executable, "-m", f"bench.{name}"], cwd=folder.parent)
+        rows.append((name, MEANING.get(code, f"failed ({code})"), time.monotonic() - begun))
+    print(f"\n{'bench':<12}{'promise':<12}{'seconds':>8}")
+    for name, meaning, seconds in rows:
+        print(f"{name:<12}{meaning:<12}{seconds:>8.0f}")
+    return int(any(meaning != "kept" for _, meaning, _ in rows))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,604 @@
+"""One seeded world: the whole monitor, and everything around it that can go wrong.
+
+Law: the monitor is the real one: its loop, beds, writer thread, journal file, messenger and workers run as
+they are, on simulated threads and time. Everything else is drawn from the seed, so that seed and step say
+exactly what happened.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import random
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from dataclasses import dataclass, field, fields
+from functools import lru_cache, partial
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+from monitor import config, journal, notify
+from monitor.app import inbox, loop, recorder, station
+from monitor.app.loop import Monitor
+from monitor.app.messenger import Messenger
+from monitor.config import Clinic, Configuration, Ward
+from monitor.core import inputs as given
+from monitor.core.outcomes import Outcome
+from monitor.core.protocol import Protocol
+from monitor.core.turn import Bed
+from monitor.journal import verify
+from monitor.mqtt import Will, presence
+from monitor.notify import delivery
+from tests.simulation.bedside import CUFF, OXIMETER, Device, Network, Patient
+from tests.simulation.broker import Broker, SimulatedLink
+from tests.simulation.disk import Disk, Weather
+from tests.simulation.oracle import Oracle, Violated
+from tests.simulation.tasks import PowerCut, Scheduler, stand_ins
+from tests.simulation.town import STATES, Service, Staff, opener
+
+HEALED_S = 420.0  # longer than any message lives, so that each is settled
+
+
+@dataclass
+class Swarm:
+    """What goes wrong in this world: how often an hour, or with which probability of one message.
+
+    A seed leaves about half of it out, since faults that hide each other are found apart (swarm testing).
+    """
+
+    crashes: float = 0
+    cuts: float = 0
+    half_open: float = 0
+    broker_away: float = 0
+    disk_refuses: float = 0
+    disk_stalls: float = 0
+    power_at_commit: float = 0
+    targets_fail: float = 0
+    devices_off: float = 0
+    devices_offline: float = 0
+    devices_restart: float = 0
+    clock_steps: float = 0
+    device_faults: float = 0
+    doubts: float = 0
+    illness: float = 0
+    loss: float = 0
+    double: float = 0
+    late: float = 0
+    garbage: float = 0
+    retain: float = 0
+    drills: float = 0
+    wrong_mode: float = 0
+    handover: float = 0
+    limits: float = 0
+
+
+RATES: dict[str, tuple[float, ...]] = {
+    "crashes": (3, 10, 30),
+    "cuts": (4, 20),
+    "half_open": (2, 6),
+    "broker_away": (1, 4),
+    "disk_refuses": (3, 12),
+    "disk_stalls": (0.01, 0.1, 0.5),
+    "power_at_commit": (0.001, 0.01),
+    "targets_fail": (10, 40),
+    "devices_off": (4, 15),
+    "devices_offline": (4, 15),
+    "devices_restart": (2, 10),
+    "clock_steps": (2, 10),
+    "device_faults": (4, 20),
+    "doubts": (10, 40),
+    "loss": (0.001, 0.02),
+    "double": (0.01, 0.1),
+    "late": (0.005, 0.05),
+    "garbage": (0.001, 0.01),
+    "retain": (0.01,),
+    "drills": (0.2, 0.5),
+    "wrong_mode": (4,),
+    "handover": (1,),
+    "limits": (1,),
+}
+
+
+def draw_swarm(chance: random.Random) -> Swarm:
+    """Return what goes wrong in a world."""
+    chosen = {name: chance.choice(rates) for name, rates in RATES.items() if chance.random() < 0.4}
+    return Swarm(**chosen, illness=chance.choice((10, 30, 60)))
+
+
+@lru_cache
+def protocols() -> dict[str, Protocol]:
+    """Return the protocols as they ship."""
+    folder = config.default_folder() / "protocols"
+    found = [config.load_protocol(file) for file in sorted(folder.glob("*.toml"))]
+    return {one.name: one for one in found}
+
+
+@dataclass
+class Figures:
+    """What a run came to."""
+
+    seed: int
+    simulated_s: float = 0
+    bed_s: float = 0
+    steps: int = 0
+    messages: int = 0
+    confirmed: int = 0
+    raised: int = 0
+    crashes: int = 0
+    commits: int = 0
+    refused: int = 0
+    sent: int = 0
+    checks: int = 0
+    digest: str = ""
+
+
+class SimulatedMonitor(Monitor):
+    """The monitor, with its link on the simulated network."""
+
+    def __init__(self, world: World, boot_id: str) -> None:
+        """Open the journal as the real one does."""
+        self._world = world
+        super().__init__(world.configuration, world.scheduler.clock, boot_id)
+        self.journal._db = Disk(self.journal._db, world.weather, world.scheduler)  # type: ignore[assignment]
+
+    def _make_link(self) -> Any:
+        status = f"{self.root}/monitor/status"
+        will = Will(status, presence("offline", self.boot_id), presence("online", self.boot_id))
+        return SimulatedLink(self._world.broker, will, self.inbox, self._world.whats)
+
+    def _tell(self, bed: Bed, outcomes: tuple[Outcome, ...]) -> None:
+        self._world.trace(outcomes)
+        self._world.oracle.on_told(outcomes)
+        super()._tell(bed, outcomes)
+
+
+class World:
+    """Everything, from a seed."""
+
+    def __init__(self, seed: int, folder: Path, minutes: float | None = None, swarm: Swarm | None = None) -> None:
+        """Draw the world; ``folder`` is where the journal lies."""
+        self.seed = seed
+        draw = random.Random(f"world {seed}")
+        self.swarm = swarm or draw_swarm(draw)
+        self.tick_s = draw.choice((0.25, 1.0, 1.0, 2.0))
+        self.level_every = draw.choice((7, 60, 8000))
+        self.minutes = minutes or draw.choice((3, 5, 5, 10, 20))
+        self.scheduler = Scheduler(random.Random(f"order {seed}"))
+        self.configuration = self._configure(draw, folder)
+        self.bed_ids = [one.id for one in self.configuration.ward.beds]
+        self.weather = Weather(draw=self._meet, stall_s=lambda: self._disk_chance.choice((0.02, 0.5, 3.0)))
+        self._disk_chance = random.Random(f"disk {seed}")
+        self.broker = Broker(self.scheduler, self.configuration.root)
+        self.whats: dict[bytes, Any] = {}
+        self.oracle = Oracle(self, self.configuration.store / "journal.db")
+        self.broker.on_delivered = self._delivered
+        self.broker.on_confirmed = self._confirmed
+        self.services = {
+            one.id: Service(one.id, self.scheduler, random.Random(f"{one.id} {seed}"))
+            for one in self.configuration.clinic.notify.targets
+        }
+        self.staff = Staff(self, random.Random(f"staff {seed}"), draw.choice((0.05, 0.3, 0.8)))
+        self.devices = self._make_devices(draw)
+        self.chance = random.Random(f"faults {seed}")
+        self.monitor: SimulatedMonitor | None = None
+        self.boots = 0
+        self.linked_at = 0.0
+        self.booted_at = 0.0
+        self.calm = False
+        self.figures = Figures(seed)
+        self.log: list[str] | None = None
+        self._digest = hashlib.sha256()
+        self._fuse = -1
+
+    # --- what there is ----------------------------------------------------------------------------------
+
+    def _configure(self, draw: random.Random, folder: Path) -> Configuration:
+        beds = draw.choice((1, 2, 3))
+        period = self.period_s = draw.choice((1.0, 2.0, 5.0))
+        devices: list[dict[str, Any]] = [
+            {"id": "spare", "metrics": [*OXIMETER], "expected_interval_s": period}
+        ]
+        for number in range(1, beds + 1):
+            bed = f"bed-{number}"
+            devices.append({"id": f"ox-{number}", "bed": bed, "metrics": [*OXIMETER], "expected_interval_s": period})
+            devices.append({"id": f"cuff-{number}", "bed": bed, "metrics": [*CUFF], "expected_interval_s": 150.0})
+        ward = Ward.model_validate({"beds": [{"id": f"bed-{n}"} for n in range(1, beds + 1)], "devices": devices})
+        wait_s = draw.choice((30.0, 60.0))
+        ladder = [{"to": ["anna"], "wait_s": wait_s}, {"to": ["ben", "chris"], "wait_s": wait_s}]
+        notes: dict[str, Any] = {
+            "targets": [
+                {"id": "desk", "url": "json://desk", "fallback": "mail"},
+                {"id": "mail", "url": "json://mail"},
+                {"id": "pager", "url": "json://pager", "fallback": "desk"},
+            ],
+            "routes": [
+                {"targets": ["desk", "mail"], "priorities": ["high"]},
+                {"targets": ["mail"], "priorities": ["medium"], "follow_up": draw.random() < 0.5},
+            ],
+            "people": [
+                {"id": "anna", "targets": ["pager"]},
+                {"id": "ben", "targets": ["desk"]},
+                {"id": "chris", "targets": ["mail"]},
+            ],
+            "ladders": [{"priorities": ["high"], "levels": ladder}] if draw.random() < 0.7 else [],
+        }
+        self.high_targets = {"desk", "mail"}
+        clinic = Clinic.model_validate({"store": {"path": str(folder / "store")}, "notify": notes})
+        return Configuration(folder, clinic, ward, protocols())
+
+    def _make_devices(self, draw: random.Random) -> list[Device]:
+        seed, found = self.seed, []
+        network = Network(
+            random.Random(f"network {seed}"),
+            self.swarm.loss,
+            self.swarm.double,
+            self.swarm.late,
+            self.swarm.garbage,
+            self.swarm.retain,
+        )
+        whole, in_step = draw.random() < 0.2, draw.random() < 0.7
+        patients = {bed: Patient(random.Random(f"{bed} {seed}")) for bed in [*self.bed_ids, ""]}
+        for entry in self.configuration.ward.devices:
+            chance = random.Random(f"{entry.id} {seed}")
+            found.append(
+                Device(
+                    entry.id,
+                    tuple(entry.metrics),
+                    entry.expected_interval_s,
+                    patients[entry.bed or ""],
+                    self.scheduler,
+                    self.broker,
+                    network,
+                    chance,
+                    self._sent,
+                    whole_seconds=whole,
+                    in_step=in_step,
+                )
+            )
+        return found
+
+    # --- hearing ----------------------------------------------------------------------------------------
+
+    def _sent(self, one: Any) -> None:
+        self.whats[one.payload] = one
+        self.oracle.on_sent(one)
+
+    def _delivered(self, one: Any) -> None:
+        self.figures.messages += 1
+        self.oracle.on_delivered(one)
+
+    def _confirmed(self, one: Any) -> None:
+        self.figures.confirmed += 1
+        self.oracle.on_confirmed(one)
+
+    def trace(self, outcomes: tuple[Outcome, ...]) -> None:
+        """Write down what happened: the digest of a run is made of it."""
+        for one in outcomes:
+            self.figures.raised += one.outcome == "AlarmRaised"
+            line = f"{self.scheduler.now_s:.6f} {one.bed_id} {one.outcome} {one.rule} {one.alarm_id} {one.reason}"
+            self._note(line)
+
+    def _note(self, line: str) -> None:
+        self._digest.update(line.encode())
+        if self.log is not None:
+            self.log.append(f"step {self.figures.steps:7} {line}")
+
+    def ask(self, bed_id: str, one: Any) -> None:
+        """Ask the monitor something, as the pages do."""
+        if self.monitor is None:
+            return
+        self._note(f"{self.scheduler.now_s:.6f} {bed_id} asked {type(one).__name__}")
+        self.oracle.asked(bed_id, one.by)
+        if isinstance(one, given.StartSession):
+            for device in self.devices:
+                if self.oracle.live.serves.get(device.name) == bed_id:
+                    device.mode = one.mode
+        monitor = self.monitor
+
+        def heard(future: Future[Any]) -> None:
+            if self.monitor is monitor and future.exception() is None:
+                reply = future.result()
+                self.oracle.answered(bed_id, reply.outcomes, reply.durable)
+
+        self.monitor.submit(bed_id, one).add_done_callback(heard)
+
+    # --- life and death ---------------------------------------------------------------------------------
+
+    def boot(self) -> None:
+        """Start the process, as ``Site`` does."""
+        self.boots += 1
+        self._note(f"{self.scheduler.now_s:.6f} boot {self.boots}")
+        self.oracle.booting()
+        monitor = SimulatedMonitor(self, f"boot-{self.boots}")
+        self.oracle.reopen()
+        messenger = Messenger(
+            self.configuration, self.scheduler.clock, monitor.settle, monitor.send_also, None
+        )
+        monitor.messenger = messenger
+        self.oracle.booted(monitor)
+        self.monitor = monitor
+        monitor.start()
+        ladder = self.configuration.clinic.notify.ladder()
+        for bed_id, bed in monitor.beds().items():
+            if bed.ladder != ladder:
+                monitor.submit(bed_id, given.SetLadder(ladder))
+        messenger.submit(monitor.left_due)
+        self.booted_at = self.scheduler.now_s
+        self.weather.refusing_since = None
+
+    def crash(self) -> None:
+        """End the process where it stands."""
+        monitor, self.monitor = self.monitor, None
+        if monitor is None:
+            return
+        self.figures.crashes += 1
+        self._note(f"{self.scheduler.now_s:.6f} crash")
+        monitor.link.die()
+        self.scheduler.kill_all()
+        with contextlib.suppress(Exception):
+            monitor.journal._db.rollback()
+        monitor.journal.close()
+        self.oracle.crashed()
+        self._fuse = -1
+        self.scheduler.after(self.chance.choice((0.5, 3.0, 20.0, 100.0, 700.0)), self.boot)
+
+    def _meet(self) -> str:
+        draw = self._disk_chance
+        if self.calm:
+            return ""
+        if self.swarm.power_at_commit and draw.random() < self.swarm.power_at_commit:
+            return draw.choice(("cut before", "cut after"))
+        if self.swarm.disk_stalls and draw.random() < self.swarm.disk_stalls:
+            return draw.choice(("stall before", "stall after", "refuse"))
+        return ""
+
+    # --- faults -----------------------------------------------------------------------------------------
+
+    def _often(self, an_hour: float, act: Callable[[], object], begin: bool = True) -> None:
+        """Do something again and again, at random times."""
+        if not an_hour or self.calm:
+            return
+        if not begin:
+            act()
+        self.scheduler.after(self.chance.expovariate(an_hour / 3600), partial(self._often, an_hour, act, False))
+
+    def _for_a_while(self, begin: Callable[[], None], end: Callable[[], None], spans: tuple[float, ...]) -> None:
+        begin()
+        self.scheduler.after(self.chance.choice(spans), end)
+
+    def _plan_faults(self) -> None:
+        swarm, draw = self.swarm, self.chance
+        oximeters = [one for one in self.devices if "spo2" in one.metrics and one.name != "spare"]
+
+        def device() -> Device:
+            return draw.choice(self.devices)
+
+        def light_fuse() -> None:
+            self._fuse = self.scheduler.switches + draw.randrange(30)
+
+        def with_link(act: Callable[[Any], None]) -> None:
+            if self.monitor is not None:
+                act(self.monitor.link)
+
+        self._often(swarm.crashes, light_fuse)
+        self._often(swarm.cuts, lambda: with_link(lambda link: link.cut()))
+        self._often(swarm.half_open, lambda: with_link(lambda link: link.open_halfway()))
+        self._often(swarm.broker_away, self._broker_away)
+        self._often(swarm.disk_refuses, self._disk_refuses)
+        self._often(swarm.targets_fail, self._target_fails)
+        self._often(swarm.devices_off, lambda: self._switch(device(), "powered"))
+        self._often(swarm.devices_offline, lambda: self._switch(device(), "online"))
+        self._often(swarm.devices_restart, lambda: device().restart())
+        self._often(swarm.clock_steps, lambda: self._step_clock(device()))
+        self._often(swarm.device_faults, lambda: self._fault(draw.choice(oximeters)))
+        self._often(swarm.doubts, lambda: self._doubt(draw.choice(oximeters)))
+        self._often(swarm.wrong_mode, lambda: self._other_mode(draw.choice(oximeters)))
+        self._often(swarm.illness, lambda: draw.choice(oximeters).patient.fall_ill(self.scheduler.now_s))
+
+    def _broker_away(self) -> None:
+        def go() -> None:
+            self.broker.reachable = False
+            if self.monitor is not None:
+                self.monitor.link.cut("the broker is away")
+
+        def come() -> None:
+            self.broker.reachable = True
+
+        self._for_a_while(go, come, (2.0, 15.0, 70.0))
+
+    def _disk_refuses(self) -> None:
+        def refuse() -> None:
+            self.weather.refuses = self.chance.choice(("database or disk is full", "disk I/O error"))
+
+        def work() -> None:
+            self.weather.refuses = ""
+
+        self._for_a_while(refuse, work, (0.5, 4.0, 30.0, 120.0))
+
+    def _target_fails(self) -> None:
+        service = self.services[self.chance.choice(sorted(self.services))]
+
+        def fail() -> None:
+            service.state = self.chance.choice(STATES)
+
+        def heal() -> None:
+            service.state = "well"
+
+        self._for_a_while(fail, heal, (5.0, 40.0, 300.0))
+
+    def _switch(self, device: Device, what: str) -> None:
+        setattr(device, what, False)
+        self.scheduler.after(15.0, lambda: None if getattr(device, what) else device.presence("offline"))
+
+        def again() -> None:
+            setattr(device, what, True)
+            device.presence("online")
+
+        self.scheduler.after(self.chance.choice((3.0, 14.0, 45.0, 150.0, 400.0)), again)
+
+    def _step_clock(self, device: Device) -> None:
+        by = self.chance.choice((-3600.0, -90.0, -20.0, -1.0, 1.0, 7.0, 120.0, 3600.0))
+        device.offset_s += by
+        lasts = self.chance.choice((30.0, 200.0))
+
+        def right() -> None:
+            device.offset_s -= by
+            device.clock_wrong_until = self.scheduler.now_s + 180.0  # until the offset is surely forgotten
+
+        self.scheduler.after(lasts, right)
+
+    def _fault(self, device: Device) -> None:
+        def begin() -> None:
+            device.fault = self.chance.choice(("probe_off", "searching", "battery_low", "interference"))
+
+        def end() -> None:
+            device.fault = ""
+
+        self._for_a_while(begin, end, (3.0, 20.0, 140.0))
+
+    def _doubt(self, device: Device) -> None:
+        device.doubted_until = self.scheduler.now_s + self.chance.choice((2.0, 7.0, 30.0))
+
+    def _other_mode(self, device: Device) -> None:
+        was = device.mode
+
+        def begin() -> None:
+            device.mode = "drill" if was == "real" else "real"
+
+        def end() -> None:
+            device.mode = was
+
+        self._for_a_while(begin, end, (2.0, 20.0))
+
+    # --- the run ----------------------------------------------------------------------------------------
+
+    def run(self, until_step: int | None = None) -> Figures:
+        """Live through it; raise ``Violated`` with seed and step when something does not hold."""
+        with self._machine():
+            try:
+                self._run(until_step)
+            except Violated as fault:
+                raise Violated(f"{fault}\n{self.where()}") from None
+            except Exception as fault:
+                raise Violated(f"{type(fault).__name__}: {fault}\n{self.where()}") from fault
+            finally:
+                self._end()
+        self.figures.digest = self._digest.hexdigest()[:16]
+        return self.figures
+
+    def where(self) -> str:
+        """Return how to see it again."""
+        on = {one.name: getattr(self.swarm, one.name) for one in fields(self.swarm) if getattr(self.swarm, one.name)}
+        return (
+            f"seed {self.seed}, step {self.figures.steps}, {self.scheduler.now_s:.3f} s, "
+            f"{self.figures.crashes} crashes, faults {on}\n"
+            f"again: python -m tests.simulation {self.seed} --until {self.figures.steps}"
+        )
+
+    @contextlib.contextmanager
+    def _machine(self) -> Iterator[None]:
+        """Put simulated threads, queues and time under the monitor's own code."""
+        own = stand_ins(self.scheduler)
+        with contextlib.ExitStack() as stack:
+            for module in (inbox, loop, recorder, station, delivery):
+                for name, instead in own.items():
+                    if hasattr(module, name):
+                        stack.enter_context(patch.object(module, name, instead))
+            stack.enter_context(patch.object(loop, "TICK_S", self.tick_s))
+            stack.enter_context(patch.object(journal, "LEVEL_EVERY", self.level_every))
+            stack.enter_context(patch.object(notify, "connect", opener(self.services)))
+            yield
+
+    def _run(self, until_step: int | None) -> None:
+        self.boot()
+        for device in self.devices:
+            if device.name != "spare" or self.swarm.handover:
+                device.power_on()
+        self._look()
+        self._page()
+        self._plan_faults()
+        self._advance(self.minutes * 60, until_step)
+        self._heal()
+        self._advance(self.minutes * 60 + HEALED_S, until_step)
+        if until_step is None:
+            self._judge_end()
+
+    def _advance(self, until_s: float, until_step: int | None) -> None:
+        until_us = round(until_s * 1e6)
+        scheduler, figures = self.scheduler, self.figures
+        more = True
+        while more and (until_step is None or figures.steps < until_step):
+            switches = scheduler.switches
+            try:
+                more = scheduler.step(until_us)
+                scheduler.run_ready(self._fuse)
+            except PowerCut:
+                self.crash()
+            figures.steps += 1
+            if self.monitor is not None and scheduler.switches != switches:
+                self._watch_link(self.monitor)
+                self.oracle.settled(self.monitor)
+
+    def _watch_link(self, monitor: SimulatedMonitor) -> None:
+        now_s = self.scheduler.now_s
+        if not monitor.link.carries:
+            self.linked_at = now_s
+
+    def _look(self) -> None:
+        if self.monitor is not None:
+            self.oracle.look(self.monitor)
+            if not self.calm:
+                self.staff.look()
+        self.scheduler.after(self.chance.choice((2.0, 5.0, 9.0)), self._look)
+
+    def _page(self) -> None:
+        if self.monitor is not None:
+            self.monitor.annunciate("wall", sounding=True)
+        self.scheduler.after(5.0, self._page)
+
+    def _heal(self) -> None:
+        """End every fault and every session; then nothing may be left over."""
+        self._note("heal")
+        loop.TICK_S = 5.0  # ``_machine`` puts it back
+        self.calm = True
+        self.weather.refuses = ""
+        self.broker.reachable = True
+        self._fuse = -1
+        for service in self.services.values():
+            service.state = "well"
+        for device in self.devices:
+            device.period_s = 1e9
+        if self.monitor is None:
+            self.scheduler.after(800.0 - 60.0, lambda: None)
+        self._end_sessions()
+
+    def _end_sessions(self) -> None:
+        monitor = self.monitor
+        if monitor is not None:
+            for bed_id, bed in monitor.beds().items():
+                if bed.session is not None:
+                    self.ask(bed_id, given.EndSession("anna", "the day is over"))
+                for alarm in bed.latched.values():
+                    self.ask(bed_id, given.ResetAlarm(alarm.alarm_id, "anna"))
+        self.scheduler.after(20.0, self._end_sessions)
+
+    def _judge_end(self) -> None:
+        if self.monitor is None:
+            return
+        self.oracle.finish()
+        self.figures.simulated_s = self.scheduler.now_s
+        self.figures.bed_s = self.scheduler.now_s * len(self.bed_ids)
+        self.figures.commits, self.figures.refused = self.weather.commits, self.weather.refused
+        self.figures.checks = self.oracle.checks
+        self.figures.sent = sum(sum(one.took.values()) for one in self.services.values())
+
+    def _end(self) -> None:
+        self.scheduler.kill_all()
+        if self.monitor is not None:
+            self.monitor.journal.close()
+        self.oracle.close()
+        if self.figures.simulated_s:
+            faults = verify(self.configuration.store).faults
+            if faults:
+                raise Violated(f"R-05: the journal is not sound: {faults[0]}\n{self.where()}")
