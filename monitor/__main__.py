@@ -167,6 +167,17 @@ def _add_reading_commands(commands: _Commands) -> None:
         "--phase", choices=PHASES, default="observation", help="phase of it all (%(default)s)"
     )
     replay.add_argument("--jsonl", action="store_true", help="one outcome a line as JSON, else as text")
+    replay.add_argument("--session", metavar="ID", help="a session of the journal instead of FILE")
+    replay.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="LIMIT=VALUE",
+        help="with --session: another value of a limit, or LIMIT=off; may be repeated",
+    )
+    replay.add_argument(
+        "--compare", action="store_true", help="with --session: which alarms would be kept, lost and new"
+    )
     replay.add_argument(
         "--envelopes", type=Path, metavar="FILE", help="messages and staff actions (- is stdin)"
     )
@@ -197,6 +208,11 @@ def _add_store_commands(commands: _Commands) -> None:
     backup = _command(commands, "backup", _backup, "copy the journal while it is in use")
     _add_config(backup)
     backup.add_argument("target", type=Path, help="file to write")
+    retain = _command(
+        commands, "retain", _retain, "remove readings and records older than clinic.toml says, with proof"
+    )
+    _add_config(retain)
+    retain.add_argument("--proofs", action="store_true", help="print what was removed so far, and nothing else")
     restore = _command(
         commands, "restore", _restore, "put a backup in the journal's place; the monitor must rest"
     )
@@ -506,6 +522,24 @@ def _backup(chosen: argparse.Namespace) -> int:
 
     size = backup(_load(chosen).store, chosen.target)
     print(f"{chosen.target}: {size} bytes, verified")
+    return DONE
+
+
+def _retain(chosen: argparse.Namespace) -> int:
+    from monitor.series.retention import proofs, retain
+
+    configuration = _load(chosen)
+    clinic = configuration.clinic
+    if not chosen.proofs:
+        retain(
+            configuration.store,
+            datetime.now(UTC),
+            readings_days=clinic.store.keep_readings_days,
+            records_days=clinic.store.keep_records_days,
+            mirrored=bool(clinic.series.url),
+        )
+    for one in proofs(configuration.store):
+        print(one)
     return DONE
 
 

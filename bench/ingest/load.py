@@ -1,4 +1,4 @@
-"""Devices on one raw connection, as fast as the broker reads: `-m bench.ingest.load PORT BEDS COUNT FIRST ROOT`.
+"""Devices on one raw connection, as fast as the broker reads: `... PORT BEDS COUNT FIRST ROOT`.
 
 The law: what is measured must not wait for what measures. Packets are built from templates, about 2 us each,
 so that on two cores the sender takes as little as it can from the broker and the subscriber.
@@ -102,4 +102,5 @@ def send(port: int, beds: int, count: int, first: int, root: str) -> dict[str, f
 
 
 if __name__ == "__main__":
-    print(json.dumps(send(*map(int, sys.argv[1:5]), sys.argv[5])))
+    port, beds, count, first = map(int, sys.argv[1:5])
+    print(json.dumps(send(port, beds, count, first, sys.argv[5])))

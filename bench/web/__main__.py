@@ -1,17 +1,17 @@
-"""Run both measurements: `python -m bench.web [wall] [chart]`."""
+"""Run the measurements: `python -m bench.web [wall] [stalled] [archive] [chart]`."""
 
 from __future__ import annotations
 
 import sys
 
-from bench.web import chart, wall
+from bench.web import archive, chart, stalled, wall
+
+RUNS = {"wall": wall.main, "stalled": stalled.main, "archive": archive.main, "chart": chart.main}
 
 
 def main() -> int:
     """Measure what was asked for, or everything; return 0 if every aim is met."""
-    asked = sys.argv[1:] or ["wall", "chart"]
-    runs = {"wall": wall.main, "chart": chart.main}
-    return max(runs[name]() for name in asked)
+    return max(RUNS[name]() for name in sys.argv[1:] or RUNS)
 
 
 if __name__ == "__main__":

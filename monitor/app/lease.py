@@ -60,6 +60,8 @@ class Lease:
     def hear(self, beat: Beat, now: float) -> None:
         """Take a beat that came from the broker: the other's, or our own that came back."""
         if (beat.token, beat.number) <= (self.highest, self._number):
+            if beat.token < self.highest and self.mine == NOBODY and beat.token.holder != self.name:
+                self._heard_at = now  # somebody watches who does not know our token; it will rise
             return
         self.highest, self._number, self._released = beat.token, beat.number, beat.released
         if beat.token == self.mine:
@@ -110,6 +112,12 @@ class Lease:
         if len(self._sent) > MOST_SENT:
             self._sent.pop(min(self._sent))
         return Beat(self.mine, number, self.lease_s, released)
+
+    def rise(self, above: Token) -> None:
+        """Take a token above one that a follower remembers and we never heard of; we hold all the while."""
+        self.mine = self.highest = Token(max(above.number, self.mine.number) + 1, self.name)
+        self._number = 0
+        self._sent.clear()
 
     def standing(self, now: float) -> Standing:
         """Return what we may do; to be asked several times a second."""

@@ -138,7 +138,6 @@ class Pair:
         monitor.link.may_connect = lambda: self.standing() == "holds"
         site.messenger.may_speak = lambda: self.standing() in ("holds", "alone")
         self._add_base(monitor.ward)
-        monitor.ward.batch.meta[KNOWN] = dump_known(self._lease.mine)
         site.start()
         self._site = site
         web = site.server
@@ -266,6 +265,8 @@ class Pair:
         if word["name"] != self.name:
             skew_s = envelope.received_at.timestamp() - word["at"]
             self._word = (seconds(), {**word, "skew_s": skew_s})
+            if self._shipper is not None and Token(*word["token"]) > self._lease.mine:
+                self._rise(self._shipper, Token(*word["token"]))
 
     def _beat(self, beat: Beat) -> None:
         token, *more = beat
@@ -304,7 +305,7 @@ class Pair:
             self._tell_people(f"monitor {self.name} hears neither the other nor the broker: {self.says()}")
         if self._every("word", WORD_S):
             word = {"name": self.name, "at": self._clock.now().timestamp(), "whole": self._follower.whole,
-                    "trouble": self._trouble, "number": self._follower.number}  # fmt: skip
+                    "trouble": self._trouble, "token": list(self._lease.highest)}  # fmt: skip
             self._publish(self._words, word)
 
     def _write(self) -> None:
@@ -345,12 +346,20 @@ class Pair:
             return
         shipper.look(now)
         at, word = self._word
-        asked = at > now - WORD_S and word.get("whole") is False
+        asked = at > now - WORD_S and word["whole"] is False
         if (asked or shipper.overrun) and self._every("base", BASE_EVERY_S):
             shipper.overrun = False
             site.monitor.inbox.ask(lambda: self._add_base(site.monitor.ward))
         if self._every("condition", WORD_S):
             site.monitor.report_condition("pair", *self._judge(now, standing))
+
+    def _rise(self, shipper: Shipper, above: Token) -> None:
+        """Take a token above what the follower remembers: it must follow us, not we it."""
+        with self._lock:
+            self._lease.rise(above)
+        shipper.rise(self._lease.mine)
+        number = self._lease.mine.number
+        log.warning("monitor %s goes on as term %d: the follower knew one above", self.name, number)
 
     def _judge(self, now: float, standing: Standing) -> tuple[Priority | None, str]:
         """Return what is wrong with the pair, as a technical alarm of the station."""
@@ -373,4 +382,6 @@ class Pair:
             if bed.session is not None:
                 protocol = bed.session.protocol
                 batch.protocols[protocol.digest] = (protocol.name, snapshot.dump_protocol(protocol))
-        batch.meta |= {BASE: ward.now.isoformat()} | ({"wiring": self._wiring} if self._wiring else {})
+        batch.meta |= {BASE: ward.now.isoformat(), KNOWN: dump_known(self._lease.mine)}
+        if self._wiring:
+            batch.meta["wiring"] = self._wiring

@@ -133,6 +133,14 @@ class Shipper:
             self._waiting.append(_Waiting(self._number, body, [then], self.now))
             self._publish(body)
 
+    def rise(self, token: Token) -> None:
+        """Go on under another token, from its beginning; what waits under the old one is not followed."""
+        with self._lock:
+            for one in self._waiting:
+                _tell(one.then, came=False)
+            self._waiting.clear()
+            self._token, self._number = token, -1
+
     def come_back(self, number: int) -> None:
         """Take note that the broker has said a parcel back, and so has all before it."""
         with self._lock:
@@ -211,7 +219,7 @@ class Follower:
         known: Mapping[str, Any] = orjson.loads(journal.meta().get(KNOWN, "{}"))
         self.token = Token(*known.get("token", NOBODY))
         self.number: int = known.get("number", -1)
-        self.whole: bool = known.get("whole", False)  # the state of every bed is here
+        self.whole = False  # the state of every bed is here, as the active has it now
 
     def take(self, parcels: Iterable[Parcel], now: datetime) -> int:
         """Commit parcels in their order, once each; return how many were new.
@@ -248,13 +256,13 @@ class Follower:
         if BASE in batch.meta:
             self.whole = True
         self.token, self.number = parcel.token, parcel.number
-        batch.meta[KNOWN] = dump_known(self.token, self.number, whole=self.whole)
+        batch.meta[KNOWN] = dump_known(self.token, self.number)
         return batch
 
 
-def dump_known(token: Token, number: int = -1, *, whole: bool = True) -> str:
+def dump_known(token: Token, number: int = -1) -> str:
     """Return how far the journal has followed, as it stands in its ``meta``."""
-    return orjson.dumps({"token": list(token), "number": number, "whole": whole}).decode()
+    return orjson.dumps({"token": list(token), "number": number}).decode()
 
 
 def _write(folder: Path, name: str, body: bytes) -> None:

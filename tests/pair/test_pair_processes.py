@@ -7,7 +7,7 @@ import time
 import pytest
 
 from tests.conftest import LOOPBACK, Running
-from tests.pair.conftest import GAP_S, Pager, Patient, Two, follows, go_on, rows, said, stop, wait
+from tests.pair.pairs import GAP_S, Patient, Two, follows, go_on, rows, said, stop, wait
 
 pytestmark = pytest.mark.slow
 
@@ -103,7 +103,7 @@ def test_r_20_a_planned_stop_hands_over_at_once(two: Two, patients: list[Patient
 
 
 def test_p_46_both_hold_the_same_log_and_a_monitor_with_another_secret_never_takes_over(
-    two: Two, patients: list[Patient], pager: Pager, monkeypatch: pytest.MonkeyPatch
+    two: Two, patients: list[Patient], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """P-46, AL-50: what is followed is the same outcome by outcome; a wrong secret is told, not obeyed."""
     two.other.start()  # first, so that it hears the other from the beginning
