@@ -7,6 +7,7 @@ read from the kernel (`/proc/.../schedstat`), so that the clients' and the loop'
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import statistics
 import tempfile
@@ -78,11 +79,12 @@ async def peer(house: SmallHouse, seconds: float) -> float:
 
     async def serve(live: Any) -> None:
         nonlocal spent
-        while True:
+        while live.close_code is None:
             begun = time.thread_time()
             text = json.dumps(frame)
             spent += time.thread_time() - begun
-            await live.send(text)
+            with contextlib.suppress(websockets.ConnectionClosed):
+                await live.send(text)
             await asyncio.sleep(1)
 
     async def read(port: int) -> None:

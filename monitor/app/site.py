@@ -18,12 +18,15 @@ from monitor import notify, records, web
 from monitor.app.drill_runs import DrillRuns
 from monitor.app.loop import STATION, Monitor
 from monitor.app.messenger import Messenger
+from monitor.app.upkeep import Upkeep
 from monitor.app.watchdog import Watchdog
 from monitor.clock import SystemClock
 from monitor.config import Configuration
 from monitor.core import inputs as given
 from monitor.journal import Due
 from monitor.series.embedded import Embedded
+from monitor.series.mirror import Mirror
+from monitor.series.remembered import Remembered
 
 log = logging.getLogger("afterwatch")
 ANSWER_KEY = "answer.key"
@@ -42,7 +45,9 @@ class Site:
         self.configuration = configuration
         self.clock = SystemClock()
         self.monitor = Monitor(configuration, self.clock, secrets.token_hex(4), version)
-        self.archive = Embedded(configuration.store)
+        self.archive = self._open_archive()
+        self.mirror = self._open_mirror()
+        self.upkeep = Upkeep(configuration, self.clock.now, self.monitor.report_condition)
         self.users = web.Users(configuration.store / "users.json")
         self._answers = self._make_answers()
         self.drills = DrillRuns(configuration, self.monitor, log.warning)
@@ -77,6 +82,9 @@ class Site:
         self.messenger.submit(self.monitor.left_due)
         self.server.start()
         self.watchdog.start()
+        self.upkeep.start()
+        if self.mirror is not None:
+            self.mirror.start()
 
     def stop(self) -> bool:
         """Tell those who rely on us, then end; return whether everything became durable."""
@@ -88,6 +96,9 @@ class Site:
             self.messenger.flush(FLUSH_S)
             self.monitor.submit(STATION, given.ClearCondition("stopping")).result(5.0)
         self.watchdog.stop()
+        self.upkeep.stop()
+        if self.mirror is not None:
+            self.mirror.stop()
         self.server.stop()
         return self.monitor.stop()
 
@@ -96,6 +107,25 @@ class Site:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: self._ended.set())
         self._ended.wait()
+
+    # --- followers of the journal ------------------------------------------------------------------------
+
+    def _open_archive(self) -> Embedded:
+        series = self.configuration.clinic.series
+        if series.url and series.read:
+            return Remembered(self.configuration.store, series, self.configuration.clinic.site.id)
+        return Embedded(self.configuration.store)
+
+    def _open_mirror(self) -> Mirror | None:
+        clinic = self.configuration.clinic
+        if not clinic.series.url:
+            return None
+
+        def on_lag(lag_s: float, why: str) -> None:
+            text = f"the mirror is {lag_s:.0f} s behind: {why}"
+            self.monitor.report_condition("mirror", "low" if why else None, text)
+
+        return Mirror(self.configuration.store, clinic.series, clinic.site.id, on_lag)
 
     # --- what the pages may ask for ---------------------------------------------------------------------
 

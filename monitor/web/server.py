@@ -14,6 +14,9 @@ import uvicorn
 
 START_WITHIN_S = 15.0
 STOP_WITHIN_S = 5.0
+SEND_BUFFER = (
+    256 * 1024
+)  # for each page; the kernel's own megabytes would hide for minutes that one has stalled
 
 
 class Server:
@@ -31,6 +34,7 @@ class Server:
         family = socket.AF_INET6 if ":" in self.host else socket.AF_INET
         listener = socket.socket(family)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
         try:
             listener.bind((self.host, self.port))
         except OSError:

@@ -25,7 +25,7 @@ class Weather:
     refused: int = 0
     refusing_since: float | None = None  # until the next COMMIT that succeeds
     last_refused_at: float = -1e9
-    messages: int = 0  # statements that changed notifications
+    messages: int = 0  # commits that changed notifications
 
     def refuse(self, now_s: float, reason: str) -> sqlite3.OperationalError:
         """Note a refusal; return what SQLite raises."""
@@ -42,6 +42,7 @@ class Disk:
     def __init__(self, inner: sqlite3.Connection, weather: Weather, scheduler: Scheduler) -> None:
         """Stand before a connection."""
         self._inner, self._weather, self._scheduler = inner, weather, scheduler
+        self._told = False
 
     def execute(self, statement: str, *more: Any) -> sqlite3.Cursor:
         """Execute one statement, as far as the disk lets it."""
@@ -55,7 +56,7 @@ class Disk:
         """Execute a statement for many rows."""
         if self._weather.refuses and rows:
             raise self._weather.refuse(self._scheduler.now_s, self._weather.refuses)
-        self._weather.messages += bool(rows) and "notification" in statement
+        self._told |= bool(rows) and "notification" in statement
         return self._inner.executemany(statement, rows)
 
     def _commit(self) -> sqlite3.Cursor:
@@ -70,6 +71,8 @@ class Disk:
         done = self._inner.execute("COMMIT")
         weather.commits += 1
         weather.refusing_since = None
+        weather.messages += self._told
+        self._told = False
         if met == "stall after":
             self._scheduler.sleep(weather.stall_s())
         if met == "cut after":

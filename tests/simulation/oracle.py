@@ -53,8 +53,12 @@ BEYOND: dict[str, Callable[[float], bool]] = {
 }
 
 
+class Found(BaseException):
+    """A requirement does not hold; no part of the monitor may catch it and go on."""
+
+
 class Violated(AssertionError):
-    """A requirement does not hold."""
+    """A requirement does not hold: which, and how to see it again."""
 
 
 @dataclass(slots=True)
@@ -210,7 +214,7 @@ class Oracle:
 
     def violated(self, requirement: str, text: str) -> None:
         """Say that something does not hold."""
-        raise Violated(f"{requirement}: {text}")
+        raise Found(f"{requirement}: {text}")
 
     # --- the life of the process ------------------------------------------------------------------------
 

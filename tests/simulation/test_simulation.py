@@ -13,7 +13,6 @@ import pytest
 
 from tests.conftest import REPOSITORY
 from tests.simulation.__main__ import fast_folder
-from tests.simulation.bedside import Sent
 from tests.simulation.oracle import Violated
 from tests.simulation.world import Figures, Swarm, World
 
@@ -39,11 +38,11 @@ def test_r_06_whatever_goes_wrong_what_must_hold_holds(first: int) -> None:
 
 def test_r_06_worlds_are_not_tame() -> None:
     """R-06: taken together, the worlds that are lived through crash, refuse, raise and tell."""
-    every = [live(seed, minutes=5) for seed in range(5000, 5012)]
-    assert sum(one.crashes for one in every) > 5
-    assert sum(one.refused for one in every) > 5
-    assert sum(one.raised for one in every) > 100
-    assert sum(one.sent for one in every) > 100
+    every = [live(seed, minutes=5) for seed in range(5000, 5020)]
+    assert sum(one.crashes for one in every) >= 10
+    assert sum(one.refused for one in every) >= 10
+    assert sum(one.raised for one in every) >= 200
+    assert sum(one.sent for one in every) >= 200
 
 
 def test_r_06_seed_and_step_say_exactly_what_happened() -> None:
@@ -140,7 +139,6 @@ def test_a_clock_that_is_set_back_costs_no_reading() -> None:
     """R-01, P-27: two numbered readings of one device instant with different values are both kept."""
     for seed in (6, 16, 28, 32):
         live(seed, 5, Swarm(illness=60, clock_steps=40))
-    assert Sent  # the worlds above compare each row with what its device sent
 
 
 # --- the long proof -----------------------------------------------------------------------------------------

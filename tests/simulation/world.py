@@ -33,7 +33,7 @@ from monitor.notify import delivery
 from tests.simulation.bedside import CUFF, OXIMETER, Device, Network, Patient
 from tests.simulation.broker import Broker, SimulatedLink
 from tests.simulation.disk import Disk, Weather
-from tests.simulation.oracle import Oracle, Violated
+from tests.simulation.oracle import Found, Oracle, Violated
 from tests.simulation.tasks import PowerCut, Scheduler, stand_ins
 from tests.simulation.town import STATES, Service, Staff, opener
 
@@ -478,7 +478,7 @@ class World:
         with self._machine():
             try:
                 self._run(until_step)
-            except Violated as fault:
+            except Found as fault:
                 raise Violated(f"{fault}\n{self.where()}") from None
             except Exception as fault:
                 raise Violated(f"{type(fault).__name__}: {fault}\n{self.where()}") from fault
