@@ -125,31 +125,40 @@ class Pair:
         self._changed.set()
 
     def _watch(self) -> bool:
-        """Be the site's monitor; the start is that after a crash."""
-        began = seconds()
-        site = Site(self.configuration, self.version)
-        monitor = site.monitor
-        self._wiring = monitor.ward.batch.meta.get("wiring", "")
-        self._shipper = Shipper(
-            self._lease.mine, self.configuration.store, self._send_batch, monitor.left_due
-        )
-        self._shipper.now = began
-        monitor.ship = self._shipper.ship
-        monitor.link.may_connect = lambda: self.standing() == "holds"
-        site.messenger.may_speak = lambda: self.standing() in ("holds", "alone")
-        self._add_base(monitor.ward)
-        site.start()
-        self._site = site
-        web = site.server
-        log.info("monitor %s is active, term %d, started in %.2f s", self.name, self._lease.mine.number,
-                 seconds() - began)  # fmt: skip
-        print(f"{notify.DISCLAIMER}\nwall: http://{web.host}:{web.port}/", flush=True)
+        """Be the site's monitor until told to end; return whether everything became durable."""
+        web = self.configuration.clinic.web
+        try:
+            site, shipper = self._take_over()
+        except OSError as fault:
+            log.error("%s:%d: %s; choose another [web] port", web.host, web.port, fault)
+            return False
+        print(f"{notify.DISCLAIMER}\nwall: http://{site.server.host}:{site.server.port}/", flush=True)
         self._ended.wait()
         durable = site.stop()
         deadline = seconds() + LAST_WORDS_S
-        while self._shipper.waiting() and seconds() < deadline:
+        while shipper.waiting() and seconds() < deadline:
             time.sleep(LOOK_S)
         return durable
+
+    def _take_over(self) -> tuple[Site, Shipper]:
+        """Start the site as after a crash; its first batch is the state of every bed."""
+        began, mine = seconds(), self._lease.mine
+        site = Site(self.configuration, self.version)
+        monitor = site.monitor
+        self._wiring = monitor.ward.batch.meta.get("wiring", "")
+        shipper = Shipper(mine, self.configuration.store, self._send_batch, monitor.left_due)
+        shipper.now = began
+        monitor.ship = shipper.ship
+        monitor.link.may_connect = lambda: self.standing() == "holds"
+        site.messenger.may_speak = lambda: self.standing() in ("holds", "alone")
+        self._add_base(monitor.ward)
+        self._shipper = shipper
+        site.start()
+        self._site = site
+        log.info(
+            "monitor %s is active, term %d, started in %.2f s", self.name, mine.number, seconds() - began
+        )
+        return site, shipper
 
     def _close(self) -> None:
         """Let go of the lease, so that the other need not wait for it to run out."""
@@ -265,8 +274,10 @@ class Pair:
         if word["name"] != self.name:
             skew_s = envelope.received_at.timestamp() - word["at"]
             self._word = (seconds(), {**word, "skew_s": skew_s})
-            if self._shipper is not None and Token(*word["token"]) > self._lease.mine:
-                self._rise(self._shipper, Token(*word["token"]))
+            above = Token(*word["token"])
+            # Only while the lease is beyond doubt: an old word must not lift us above one who took over.
+            if self._shipper is not None and above > self._lease.mine and self.standing() == "holds":
+                self._rise(self._shipper, above)
 
     def _beat(self, beat: Beat) -> None:
         token, *more = beat
@@ -303,7 +314,7 @@ class Pair:
         if now - self._cut_off_at > ALONE_S and not self._told:
             self._told = True
             self._tell_people(f"monitor {self.name} hears neither the other nor the broker: {self.says()}")
-        if self._every("word", WORD_S):
+        if standing == "follows" and self._every("word", WORD_S):
             word = {"name": self.name, "at": self._clock.now().timestamp(), "whole": self._follower.whole,
                     "trouble": self._trouble, "token": list(self._lease.highest)}  # fmt: skip
             self._publish(self._words, word)

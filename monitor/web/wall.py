@@ -244,7 +244,8 @@ def _stale_after_s(bed: Bed, name: str, watches: tuple[Watch, ...]) -> float:
 
 def _show_session(bed: Bed, session: Session) -> dict[str, Any]:
     doses = session.given_doses()
-    judged = readiness.judge(bed, bed.now or session.started_at)
+    near_home = session.phase in ("observation", "ready")  # before, nobody asks, and judging is half the cost
+    judged = readiness.judge(bed, bed.now or session.started_at) if near_home else ()
     return {
         "id": session.session_id,
         "code": session.patient_code,
@@ -274,7 +275,7 @@ def _show_session(bed: Bed, session: Session) -> dict[str, Any]:
         "held": sorted(session.held),
         "without": list(session.without),
         "ready_by": session.ready_by,
-        "ready": {"met": sum(one.answer == "met" for one in judged), "of": len(judged)},
+        "ready": {"met": sum(one.answer == "met" for one in judged), "of": len(session.protocol.discharge)},
         "baseline": {name: session.base(name) for name in session.baseline},
         "same_limb": session.same_limb,
     }

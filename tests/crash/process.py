@@ -18,6 +18,9 @@ def main(folder: Path) -> int:
     signal.signal(signal.SIGTERM, lambda *_: over.set())
     monitor = Monitor(config.load(folder), SystemClock(), f"b{threading.get_native_id()}")
     monitor.start()
+    while not monitor.link.connected and not over.wait(0.01):
+        pass
+    print("ready", flush=True)
     over.wait()
     return 0 if monitor.stop() else 1
 

@@ -58,9 +58,9 @@ class Point(NamedTuple):
 POINTS = [
     Point(kind, how, power, most)
     for kind, most, ways in (
-        ("wal-write", 60, ("before", "torn", "after")),
-        ("wal-sync", 15, ("before", "after")),
-        ("send", 15, ("before", "after")),
+        ("wal-write", 300, ("before", "torn", "after")),
+        ("wal-sync", 50, ("before", "after")),
+        ("send", 50, ("before", "after")),
         ("db-write", 5, ("before", "torn", "after")),  # the checkpoint of an orderly end
         ("db-sync", 1, ("before", "after")),
     )
@@ -179,12 +179,19 @@ class Devices:
 
 
 def run(folder: Path, environment: dict[str, str]) -> subprocess.Popen[bytes]:
-    """Start the monitor."""
+    """Start the monitor; return when it is connected, or has died before."""
     command = [sys.executable, "-m", "tests.crash.process", str(folder)]
-    with (folder / "run.log").open("ab") as log:
-        return subprocess.Popen(
-            command, stdout=log, stderr=log, cwd=REPOSITORY, env={**os.environ, **environment}
+    log = folder / "run.log"
+    before = log.read_text().count("ready") if log.exists() else 0
+    with log.open("ab") as output:
+        process = subprocess.Popen(
+            command, stdout=output, stderr=output, cwd=REPOSITORY, env={**os.environ, **environment}
         )
+    deadline = time.monotonic() + WITHIN_S
+    while process.poll() is None and log.read_text().count("ready") == before:
+        assert time.monotonic() < deadline, log.read_text()[-2000:]
+        time.sleep(0.02)
+    return process
 
 
 def stored(folder: Path) -> list[tuple[str, int]]:
@@ -224,9 +231,8 @@ def crash(scene: Scene, folder: Path, point: Point, seed: int) -> tuple[bool, De
     devices = Devices(scene.broker.port, root, seed)
     devices.start()
     devices.finish()
-    if point.kind.startswith("db"):
-        time.sleep(0.5)
-        dying.send_signal(signal.SIGTERM)
+    time.sleep(0.5)
+    dying.terminate()  # the points of a checkpoint are passed at an orderly end
     died = dying.wait(WITHIN_S) == -signal.SIGKILL
     again = run(folder, {})
     deadline = time.monotonic() + WITHIN_S

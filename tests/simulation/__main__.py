@@ -1,4 +1,4 @@
-"""Live one seed again: ``python -m tests.simulation SEED [--until STEP]``."""
+"""Live one seed again: ``python -m tests.simulation SEED [--minutes M] [--haste H] [--until STEP]``."""
 
 from __future__ import annotations
 
@@ -24,6 +24,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__)
     parser.add_argument("seed", type=int)
     parser.add_argument("--count", type=int, default=1, help="so many seeds from SEED on")
+    parser.add_argument("--minutes", type=float, help="of trouble before it heals (drawn from the seed)")
+    parser.add_argument("--haste", type=float, default=1.0, help="how much more often faults come")
     parser.add_argument("--until", type=int, help="stop before this step")
     parser.add_argument("--tail", type=int, default=60, help="lines of what happened to print")
     parser.add_argument("--quiet", action="store_true", help="only failures and the sum")
@@ -31,12 +33,12 @@ def main() -> int:
     chosen = parser.parse_args()
     if chosen.digest:
         with tempfile.TemporaryDirectory(dir=fast_folder()) as folder:
-            print(World(chosen.seed, Path(folder)).run(chosen.until))
+            print(World(chosen.seed, Path(folder), chosen.minutes, None, chosen.haste).run(chosen.until))
         return 0
     began, hours, bed_hours, messages, broken = time.monotonic(), 0.0, 0.0, 0, 0
     for seed in range(chosen.seed, chosen.seed + chosen.count):
         with tempfile.TemporaryDirectory(dir=fast_folder()) as folder:
-            world = World(seed, Path(folder))
+            world = World(seed, Path(folder), chosen.minutes, None, chosen.haste)
             world.log = [] if not chosen.quiet else None
             try:
                 figures = world.run(chosen.until)

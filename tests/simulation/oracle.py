@@ -97,6 +97,7 @@ class Story:
         self.places: dict[str, Place] = {}
         self.serves: dict[str, str] = {}
         self.raised: set[str] = set()
+        self.ended: dict[str, datetime] = {}
         self.modes: dict[str, str] = {}
 
     def place(self, bed_id: str) -> Place:
@@ -108,7 +109,8 @@ class Story:
         place, name, alarm_id = self.place(one.bed_id), one.outcome, one.alarm_id
         known = place.present.get(alarm_id)
         if name == "AlarmRaised":
-            if alarm_id in self.raised:
+            # The same equipment's trouble, over and back at one instant, is one onset and so one identity.
+            if alarm_id in self.raised and (one.kind, self.ended.get(alarm_id)) != ("technical", one.at):
                 violated("R-02", f"{one.rule} of {one.bed_id} is raised a second time as {alarm_id}")
             if any(other.rule == one.rule for other in place.present.values()):
                 violated("R-02", f"{one.rule} of {one.bed_id} is raised while it is present")
@@ -117,6 +119,7 @@ class Story:
                 one.rule, one.kind, one.priority, one.metric, one.session_id, one.at
             )
         elif name == "AlarmEnded":
+            self.ended[alarm_id] = one.at
             if place.present.pop(alarm_id, None) is None:
                 violated("P-03", f"{one.rule} of {one.bed_id} ends and was not present")
         elif name == "AlarmLatched":

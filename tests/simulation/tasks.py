@@ -51,6 +51,7 @@ class Scheduler:
         """Begin at time 0 with nothing to do."""
         self.clock = SteppedClock(BEGINNING)
         self.now_us = 0
+        self.now_s = 0.0
         self.switches = 0
         self._chance = chance
         self._ready: list[Task] = []
@@ -59,11 +60,6 @@ class Scheduler:
         self._count = 0
         self._current: Task | None = None
         self._hub = getcurrent()
-
-    @property
-    def now_s(self) -> float:
-        """Return seconds since the beginning."""
-        return self.now_us / 1e6
 
     def after(self, seconds: float, act: Act) -> None:
         """Do something later; what is due at the same time happens in the order in which it was asked."""
@@ -150,6 +146,7 @@ class Scheduler:
         if at_us > self.now_us:
             self.clock.advance((at_us - self.now_us) / 1e6)
             self.now_us = at_us
+            self.now_s = at_us / 1e6
 
     def kill_all(self) -> None:
         """End every task where it stands, as a power cut does."""

@@ -156,9 +156,16 @@ class SimulatedMonitor(Monitor):
 class World:
     """Everything, from a seed."""
 
-    def __init__(self, seed: int, folder: Path, minutes: float | None = None, swarm: Swarm | None = None) -> None:
-        """Draw the world; ``folder`` is where the journal lies."""
-        self.seed = seed
+    def __init__(
+        self,
+        seed: int,
+        folder: Path,
+        minutes: float | None = None,
+        swarm: Swarm | None = None,
+        haste: float = 1.0,
+    ) -> None:
+        """Draw the world; ``folder`` is where the journal lies, ``haste`` makes faults come more often."""
+        self.seed, self.haste = seed, haste
         draw = random.Random(f"world {seed}")
         self.swarm = swarm or draw_swarm(draw)
         self.tick_s = draw.choice((0.25, 1.0, 1.0, 2.0))
@@ -361,7 +368,7 @@ class World:
             return
         if not begin:
             act()
-        self.scheduler.after(self.chance.expovariate(an_hour / 3600), partial(self._often, an_hour, act, False))
+        self.scheduler.after(self.chance.expovariate(an_hour * self.haste / 3600), partial(self._often, an_hour, act, False))
 
     def _for_a_while(self, begin: Callable[[], None], end: Callable[[], None], spans: tuple[float, ...]) -> None:
         begin()
@@ -493,7 +500,7 @@ class World:
         return (
             f"seed {self.seed}, step {self.figures.steps}, {self.scheduler.now_s:.3f} s, "
             f"{self.figures.crashes} crashes, faults {on}\n"
-            f"again: python -m tests.simulation {self.seed} --until {self.figures.steps}"
+            f"again: python -m tests.simulation {self.seed} --minutes {self.minutes:g} --haste {self.haste:g}"
         )
 
     @contextlib.contextmanager

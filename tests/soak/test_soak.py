@@ -1,0 +1,91 @@
+"""A hundred devices for as long as ``make prove`` is given: memory, completeness, decisions (R-11, R-22)."""
+
+from __future__ import annotations
+
+import os
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.app.test_running_site import Ear, begin_session, rows
+from tests.conftest import Mosquitto, Running
+from tests.soak.publishing import Ward
+
+DEVICES = 100
+SECONDS = float(os.environ.get("AFTERWATCH_SOAK_S", "60"))
+WARM_UP_S = min(20.0, SECONDS / 3)
+SESSIONS = 20
+ILL_EVERY_S, ILL_FOR_S = 15.0, 9.0  # SpO2 80 for longer than the six seconds of the floor
+
+
+def resident_kib(pid: int) -> int:
+    """Return the resident memory of a process in KiB."""
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("VmRSS:"):
+            return int(line.split()[1])
+    raise LookupError(f"process {pid} is gone")
+
+
+@pytest.mark.prove
+@pytest.mark.timeout(0)
+def test_r_11_a_hundred_devices_cost_no_memory_no_reading_and_no_time(
+    mosquitto: Callable[..., Mosquitto], running: Callable[..., Running], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """R-11, R-22: AFTERWATCH_SOAK_S seconds of 100 devices at 1 Hz: RSS < +5 %, all kept, p99 <= 250 ms."""
+    broker = mosquitto()
+    monitor = running(broker.port, beds=DEVICES)
+    monitor.people(nina="nurse")
+    monitor.start()
+    with begin_session(monitor) as http:
+        for number in range(2, SESSIONS + 1):
+            body = {"patient_code": f"K-{number:04}", "protocol": "iv-ketamine"}
+            assert http.post(f"/api/v1/beds/bed-{number}/start", json=body).status_code < 300
+    ear, ward = Ear(broker.port), Ward(broker.port, DEVICES)
+    took: dict[str, float] = {}
+
+    def note() -> None:
+        now = time.monotonic()
+        for topic, said, _ in list(ear.heard[note.seen :]):  # type: ignore[attr-defined]
+            note.seen += 1  # type: ignore[attr-defined]
+            if topic.endswith("/alarm") and said["phase"] == "start" and said["rule"] == "spo2-low-urgent":
+                number = int(topic.split("/")[-2].removeprefix("bed-"))
+                took.setdefault(said["alarm_id"], now - ward.last_at[number])
+
+    note.seen = 0  # type: ignore[attr-defined]
+    ward.start()
+    memory: list[int] = []
+    began = time.monotonic()
+    while (passed := time.monotonic() - began) < WARM_UP_S + SECONDS:
+        ward.ill = set(range(1, SESSIONS + 1)) if passed % ILL_EVERY_S < ILL_FOR_S else set()
+        if passed > WARM_UP_S and len(memory) < passed - WARM_UP_S:
+            memory.append(resident_kib(monitor._process.pid))  # type: ignore[union-attr]
+        note()
+        if len(ear.heard) > 100_000:
+            del ear.heard[:]
+            note.seen = 0  # type: ignore[attr-defined]
+        time.sleep(0.002)
+    ward.stop()
+    wanted = sum(ward.sent)
+    deadline = time.monotonic() + 30
+    kept = 0
+    while kept < wanted and time.monotonic() < deadline:
+        time.sleep(0.5)
+        kept = rows(monitor, "SELECT count(*) FROM reading r JOIN name n ON n.id = r.boot WHERE n.name LIKE 'soak-%'")[0][0]
+    ear.end()
+    quarter = max(1, len(memory) // 4)
+    first, last = statistics.median(memory[:quarter]), statistics.median(memory[-quarter:])
+    late = sorted(took.values())
+    p99 = late[int(len(late) * 0.99)] if late else float("nan")
+    with capsys.disabled():
+        print(
+            f"\nsoak {SECONDS:.0f} s, {DEVICES} devices: {kept} of {wanted} readings kept; RSS {first / 1024:.1f} to "
+            f"{last / 1024:.1f} MiB ({(last / first - 1) * 100:+.1f} %); {len(late)} alarms, decision p50 "
+            f"{statistics.median(late) * 1000:.1f} ms, p99 {p99 * 1000:.1f} ms"
+        )
+    assert kept == wanted, f"{wanted - kept} readings are missing"
+    assert last <= first * 1.05, "the memory grows"
+    assert len(late) >= SESSIONS, "the falls of SpO2 were not raised"
+    assert p99 <= 0.25, late[-20:]
