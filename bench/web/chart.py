@@ -59,6 +59,8 @@ DRAW = {
     "plotly.js": (PLOTLY, PLOTLY_MORE),
     "ECharts": (ECHARTS, f"{MORE} e.setOption(option());"),
 }
+APPEND = """const at = Math.max(...sessionChart.lines.spo2.at) * 1000 + 1000;
+const one = { at, value: 97 }; sessionChart.append({ spo2: one, pulse_rate: one, heart_rate: one }, at);"""
 TIMED = (
     "async () => {{ const begun = performance.now(); {} await frame(); return performance.now() - begun; }}"
 )
@@ -129,11 +131,9 @@ def ours(browser: Browser, house: SmallHouse, session: str) -> dict[str, float]:
     deadline = time.monotonic() + 30
     while not page.evaluate("window.sessionChart?.plots?.length === 2") and time.monotonic() < deadline:
         page.wait_for_timeout(50)
-    appends = []
-    for _ in range(12):
-        house.tell("bed-1", spo2=97.0, pulse_rate=71.0)
-        page.wait_for_timeout(1000)
-        appends.append(float(page.evaluate("window.chartAppendMs")))
+    page.evaluate("window.frame = () => new Promise((done) => requestAnimationFrame(() => setTimeout(done)))")
+    idle = statistics.median(float(page.evaluate(TIMED.format(""))) for _ in range(15))
+    appends = [float(page.evaluate(TIMED.format(APPEND))) - idle for _ in range(15)]
     fetched = [_fetch_ms(page, session) for _ in range(7)]
     return {
         "paint": float(page.evaluate("window.chartPaintMs")),
@@ -167,7 +167,9 @@ def main() -> int:
         ratio = f"{paint / base[0]:.1f} x, {append / base[1]:.1f} x" if name != "uPlot" else ""
         print(f"  {name:10} first {paint:6.0f} ms, append {append:6.1f} ms, {size / 1024:6.0f} KiB  {ratio}")
     print(f"  our page: first paint {found['paint']:.0f} ms after data (aim {AIM_PAINT_MS:.0f})")
-    print(f"            append {found['append']:.1f} ms (aim {AIM_APPEND_MS:.0f})")
+    print(
+        f"            append {found['append']:.1f} ms more than an idle frame, to the frame that shows it (aim {AIM_APPEND_MS:.0f})"
+    )
     print(f"            API {found['api']:.0f} ms (aim {AIM_API_MS:.0f}; archive: a list in memory)")
     met = found["paint"] <= AIM_PAINT_MS and found["append"] <= AIM_APPEND_MS and found["api"] <= AIM_API_MS
     return int(not met)

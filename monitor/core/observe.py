@@ -43,6 +43,7 @@ def observe(turn: Turn, given: Observe) -> None:
     timed = receive(device, report, turn.now)
     if timed.liveness == "late":
         _late(turn, report)
+        _end_faults(turn, device, report)
         technical.judge_device(turn, device)
     if timed.liveness != "live":
         return
@@ -60,6 +61,25 @@ def observe(turn: Turn, given: Observe) -> None:
             _record(turn, observation, report.device_id, timed.at, device.profile.expected_interval_s)
     if watched_closely or device.skew_since is not None or device.gap_at is not None:
         technical.judge_device(turn, device)
+
+
+def _end_faults(turn: Turn, device: Device, report: Report) -> None:
+    """Take off the faults that a late report no longer has: whoever sends changes only says it once.
+
+    It begins none: what is over or not is for live reports to say (AL-33).
+    """
+    if report.sequence is not None:
+        newest = report.sequence == device.sequence
+    else:
+        newest = (
+            report.measured_at is None
+            or device.measured_at is None
+            or report.measured_at >= device.measured_at
+        )
+    if report.faults is not None and newest:
+        left = tuple(name for name in device.faults if name in report.faults)
+        if left != device.faults:
+            technical.set_faults(turn, device, left)
 
 
 def observe_manual(turn: Turn, observations: tuple[Observation, ...], by: str, at: datetime) -> None:

@@ -60,6 +60,7 @@ class Broker:
         before = self.online.get(link.client_id)
         if before is not None and before is not link:
             before.drop("session taken over")
+            before.taken_over += 1
         self.online[link.client_id] = link
         self.wants[link.client_id] = link.wants
         self.queues.setdefault(link.client_id, deque())
@@ -83,6 +84,7 @@ class Link:
         self.connected, self.reason, self.connection = False, "not yet", 0
         self._inbox, self._clock, self._started = inbox, clock, False
         self._sent: set[int] = set()
+        self.taken_over = 0
         self._out: list[tuple[str, bytes]] = []
         self._cut_at: float | None = None
         self.machine.links.append(self)
@@ -157,7 +159,7 @@ class Messenger:
         """Begin with nothing to send."""
         self._machine, self._configuration, self._monitor = machine, configuration, monitor
         self.may_speak: Callable[[], bool] = lambda: True
-        self._waiting: dict[str, Due] = {}
+        self._waiting: dict[str, tuple[float, Due]] = {}
 
     def plan(self, outcomes: Iterable[Outcome], bed: Bed, now: datetime) -> list[Due]:
         """Return what is due."""
@@ -175,11 +177,12 @@ class Messenger:
     def submit(self, due: Iterable[Due]) -> None:
         """Take what is to be sent."""
         for one in due:
-            self._waiting.setdefault(one.key, one)
+            ready_at = self._machine.world.now_s + self._machine.world.chance.choice((0.0, 0.0, 3.0, 12.0))
+            self._waiting.setdefault(one.key, (ready_at, one))
 
     def cancel(self, alarm_id: str) -> None:
         """Forget an alarm."""
-        self._waiting = {key: one for key, one in self._waiting.items() if one.alarm_id != alarm_id}
+        self._waiting = {key: one for key, one in self._waiting.items() if one[1].alarm_id != alarm_id}
 
     def dead_channels(self) -> Mapping[str, str]:
         """Every channel works."""
@@ -189,10 +192,10 @@ class Messenger:
         """Nothing to end."""
 
     def work(self) -> None:
-        """Send what waits, if we may."""
-        for key, one in list(self._waiting.items()):
-            if not self.may_speak():
-                return
+        """Send what waits, if we may; the service is slow at times."""
+        for key, (ready_at, _) in list(self._waiting.items()):
+            if ready_at > self._machine.world.now_s or not self.may_speak():
+                continue
             del self._waiting[key]
             self._machine.world.told.append((self._machine.world.now_s, self._machine.name, key))
             self._monitor.settle(Settled(key, "delivered", 1, "", self._machine.world.clock.now()))
@@ -235,6 +238,8 @@ class Writer:
         if self._machine.doom == "after the commit":
             raise Died
         job.settle(True)
+        if self._machine.doom == "before the replica left":
+            raise Died
 
     def waiting(self) -> int:
         """Nothing waits."""

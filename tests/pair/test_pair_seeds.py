@@ -17,13 +17,21 @@ from monitor.core.inputs import Acknowledge
 from tests.pair.pairs import GAP_S, SECRET
 from tests.pair.small_world import Machine, World, enter, furnish
 
-FAULTS = ("kill", "before the commit", "after the commit", "freeze", "partition")
+FAULTS = (
+    "kill",
+    "before the commit",
+    "after the commit",
+    "before the replica left",
+    "freeze",
+    "partition",
+)
 SEEDS = 200
 BLOCKS = 10
 
 
 @pytest.fixture(scope="module")
 def configuration(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Configuration]:
+    """Give the configuration of both, read once."""
     patch = pytest.MonkeyPatch()
     patch.setenv("AFTERWATCH_TEST_PAIR", SECRET)
     yield furnish(tmp_path_factory.mktemp("pair"))
@@ -63,6 +71,9 @@ class Story:
         assert old is not None
         fault_s = world.now_s + chance.uniform(1, 6)
         falls = {number: fault_s + chance.uniform(-5, 12) for number in (1, 2)}
+        if self.fault == "freeze":
+            fault_s += 10
+            falls[1] = fault_s - chance.uniform(6, 10)  # its message may wait to be sent just then
         acknowledges = chance.random() < 0.5
         lasts_s = chance.uniform(8, 40)
         self._until(fault_s, falls, acknowledges)
@@ -134,6 +145,8 @@ class Story:
         often = Counter(key for _, _, key in world.told).most_common(1)
         assert often[0][1] <= 2, f"{words}: {often[0]} was told more than twice"
         self._judge_readings(new, words)
+        taken = new.site.monitor.link.taken_over  # type: ignore[attr-defined]
+        assert taken == 0, f"{words}: the old one took the connection back"
         if self.fault in ("freeze", "partition"):
             assert [name for _, name in world.stepped_down] == [old.name], f"{words}: {world.stepped_down}"
             assert old.pair.standing() == "follows", words

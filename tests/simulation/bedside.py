@@ -208,7 +208,8 @@ class Device:
             bad = Garbage(self.name, draw.choice((b"", b"{", b"[1]", b'{"values":{}}', b"\xff\xfe")) + b" ")
             self.on_sent(bad)
             self.broker.publish(self.topic, bad.payload, bad)
-        if network.loss and draw.random() < network.loss:
+        # A lost word about a fault leaves it standing until the device speaks of faults again (docs/wire.md).
+        if network.loss and draw.random() < network.loss and b'"faults"' not in one.payload:
             return
         self.on_sent(one)
         wait_s += 0.001 + (draw.random() * 4 if network.late and draw.random() < network.late else 0.0)

@@ -170,7 +170,8 @@ class World:
         self.swarm = swarm or draw_swarm(draw)
         self.tick_s = draw.choice((0.25, 1.0, 1.0, 2.0))
         self.level_every = draw.choice((7, 60, 8000))
-        self.minutes = minutes or draw.choice((3, 5, 5, 10, 20))
+        drawn = draw.choice((3, 5, 5, 10, 20))
+        self.minutes = minutes or drawn
         self.scheduler = Scheduler(random.Random(f"order {seed}"))
         self.configuration = self._configure(draw, folder)
         self.bed_ids = [one.id for one in self.configuration.ward.beds]
@@ -567,7 +568,7 @@ class World:
     def _heal(self) -> None:
         """End every fault and every session; then nothing may be left over."""
         self._note("heal")
-        loop.TICK_S = 5.0  # ``_machine`` puts it back
+        loop.TICK_S = self.tick_s = 5.0  # ``_machine`` puts the loop's own back
         self.calm = True
         self.weather.refuses = ""
         self.broker.reachable = True

@@ -17,18 +17,18 @@ DRILL = """
 title = "Saturation is low for half a minute"
 teaches = "Look at the patient."
 starts_at_min = 20
-ends_at_min = 20.5
+ends_at_min = 20.75
 may = ["*"]
 [[beds]]
 protocol = "in-esketamine"
 patient = "42 years."
 [beds.course]
-spo2 = [[19, 80], [22, 80]]
+spo2 = [[20.1, 97], [20.15, 80], [22, 80]]
 [[expect]]
 rule = "spo2-low-urgent"
 priority = "high"
 from_min = 20
-to_min = 20.5
+to_min = 20.75
 """
 DEVICES = """
 [[devices]]
