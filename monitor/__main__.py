@@ -212,7 +212,7 @@ def _add_store_commands(commands: _Commands) -> None:
         commands, "retain", _retain, "remove readings and records older than clinic.toml says, with proof"
     )
     _add_config(retain)
-    retain.add_argument("--proofs", action="store_true", help="print what was removed so far, and nothing else")
+    retain.add_argument("--proofs", action="store_true", help="only print what was removed so far")
     restore = _command(
         commands, "restore", _restore, "put a backup in the journal's place; the monitor must rest"
     )

@@ -82,7 +82,7 @@ def plan(
         link: makes the address where one person answers one alarm; without it there is none.
     """
     if outcome.session_id and (bed.session is None or bed.session.session_id != outcome.session_id):
-        return ()  # its session ended in the same turn, as if it were cancelled: whether it was a drill is gone
+        return ()  # its session ended in the same turn: cancelled, as it would be a turn later
     holders = _holders(outcome, bed, configuration.clinic.notify)
     if not holders:
         return ()

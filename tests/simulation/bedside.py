@@ -76,7 +76,9 @@ class Patient:
         value = self.base[metric] + self.chance.choice((-1.0, 0.0, 0.0, 0.0, 1.0))
         for one in self.episodes:
             if one.metric == metric and one.at_s <= now_s < one.at_s + one.lasts_s:
-                part = min(1.0, (now_s - one.at_s) / one.ramp_s, (one.at_s + one.lasts_s - now_s) / one.ramp_s)
+                part = min(
+                    1.0, (now_s - one.at_s) / one.ramp_s, (one.at_s + one.lasts_s - now_s) / one.ramp_s
+                )
                 value += one.depth * part
         low, high = SANE[metric]
         return float(round(min(max(value, low), high)))

@@ -238,7 +238,9 @@ class Oracle:
             bed = monitor.beds().get(bed_id)
             session_id = bed.session.session_id if bed.session else ""
             if session_id != place.session_id:
-                self.violated("P-04", f"{bed_id} comes back with session {session_id!r}, not {place.session_id!r}")
+                self.violated(
+                    "P-04", f"{bed_id} comes back with session {session_id!r}, not {place.session_id!r}"
+                )
             for alarm_id, known in place.present.items():
                 self._ack_stands(bed, alarm_id, known)
         self._forget_runs()
@@ -326,17 +328,27 @@ class Oracle:
             tail = self.told[: self._durable_count][-400:]
             for one in outcomes:
                 if one not in tail:
-                    self.violated("AL-50", f"{one.outcome} of {bed_id} is called durable and is not in the journal")
+                    self.violated(
+                        "AL-50", f"{one.outcome} of {bed_id} is called durable and is not in the journal"
+                    )
 
     # --- what the monitor says --------------------------------------------------------------------------
 
     def on_told(self, outcomes: tuple[Outcome, ...]) -> None:
         """Outcomes reach the live surfaces."""
         ended = {one.bed_id for one in outcomes if one.outcome in ("SessionEnded", "SessionStarted")}
-        moved = {one.bed_id for one in outcomes if one.outcome in ("PhaseChanged", "LimitChanged", "BaselineEstablished")}
+        moved = {
+            one.bed_id
+            for one in outcomes
+            if one.outcome in ("PhaseChanged", "LimitChanged", "BaselineEstablished")
+        }
         for one in outcomes:
             place = self.live.place(one.bed_id)
-            if one.kind == "physiological" and one.outcome == "AlarmEnded" and one.bed_id not in ended | moved:
+            if (
+                one.kind == "physiological"
+                and one.outcome == "AlarmEnded"
+                and one.bed_id not in ended | moved
+            ):
                 self._end_has_evidence(one, place)
             if one.kind == "physiological" and one.outcome == "AlarmRaised":
                 self._onset_has_evidence(one, place)
@@ -361,7 +373,9 @@ class Oracle:
         if one.rule in BEYOND and one.rule not in place.changed:
             values = [(v, mode) for v, mode in values if not BEYOND[one.rule](v)]
         if not values and not one.metric.startswith("nibp"):
-            self.violated("AL-29", f"{one.rule} of {one.bed_id} ended and nothing inside was measured: {one.reason}")
+            self.violated(
+                "AL-29", f"{one.rule} of {one.bed_id} ended and nothing inside was measured: {one.reason}"
+            )
 
     def _onset_has_evidence(self, one: Outcome, place: Place) -> None:
         """S-10, P-11: an alarm needs a value beyond its limit, of this bed's device and of this mode."""
@@ -430,7 +444,10 @@ class Oracle:
             return
         boot, sequence = self._heard.get(sent.device, ("", -1))
         newer = sent.boot == boot and sequence < sent.sequence <= sequence + 1
-        self._heard[sent.device] = (sent.boot, max(sequence, sent.sequence) if sent.boot == boot else sent.sequence)
+        self._heard[sent.device] = (
+            sent.boot,
+            max(sequence, sent.sequence) if sent.boot == boot else sent.sequence,
+        )
         plain = newer and sent.plain and sent.mode == bed.session.mode and one.at - sent.true_at < 3.0
         plain = plain and not bed.session.same_limb and self.live.serves.get(sent.device) == bed_id
         for number, (rule, metric, beyond, seconds) in enumerate(SUSTAINED):
@@ -486,11 +503,19 @@ class Oracle:
         """AL-29, P-12, P-13: a silent oximeter is an alarm within its time, with or without a device."""
         if bed.session is None or bed.link_lost_at is not None:
             return
-        period = max((d.profile.expected_interval_s for d in bed.devices.values() if "spo2" in d.profile.metrics), default=0)
+        period = max(
+            (d.profile.expected_interval_s for d in bed.devices.values() if "spo2" in d.profile.metrics),
+            default=0,
+        )
         last = max(self._last_sign.get(bed_id, 0.0), self._world.linked_at)
         silent_s = self._world.scheduler.now_s - last
-        if silent_s > max(10.0, 2.5 * period) + self._world.tick_s + 1.0 and "no-data:oximeter" not in bed.alarms:
-            self.violated("AL-29", f"{bed_id} has heard nothing of its oximeter for {silent_s:.0f} s and says nothing")
+        if (
+            silent_s > max(10.0, 2.5 * period) + self._world.tick_s + 1.0
+            and "no-data:oximeter" not in bed.alarms
+        ):
+            self.violated(
+                "AL-29", f"{bed_id} has heard nothing of its oximeter for {silent_s:.0f} s and says nothing"
+            )
 
     def _disk_is_named(self, monitor: Any) -> None:
         """R-04: a disk that refuses is an alarm within 5 s, and over by itself when it works again."""
@@ -582,16 +607,23 @@ class Oracle:
         for one in new:
             if one.outcome != "AlarmRaised" or one.priority != "high" or one.bed_id in gone:
                 continue
-            if one.detail.get("covered_by") or one.detail.get("signal", "on") != "on" or one.alarm_id in answered:
+            if (
+                one.detail.get("covered_by")
+                or one.detail.get("signal", "on") != "on"
+                or one.alarm_id in answered
+            ):
                 continue
             found = {
-                row[0] for row in db.execute("SELECT target FROM notification WHERE alarm_id=?", (one.alarm_id,))
+                row[0]
+                for row in db.execute("SELECT target FROM notification WHERE alarm_id=?", (one.alarm_id,))
             }
             wanted = self._world.high_targets
             if one.rule.startswith("channel:"):
                 wanted = wanted - {one.rule.removeprefix("channel:")}
             if not wanted <= found:
-                self.violated("P-02", f"{one.rule} of {one.bed_id} ({one.alarm_id}): told {found}, not {wanted}")
+                self.violated(
+                    "P-02", f"{one.rule} of {one.bed_id} ({one.alarm_id}): told {found}, not {wanted}"
+                )
 
     def _rows_hold(self) -> None:
         """P-02, P-36: no message vanishes, and what is settled stays settled."""
@@ -608,7 +640,10 @@ class Oracle:
             after = rows.get(key)
             if after is None:
                 self.violated("P-02", f"the message {key} has vanished; it was {before.state}")
-            elif before.settled_at is not None and (after.state, after.settled_at) != (before.state, before.settled_at):
+            elif before.settled_at is not None and (after.state, after.settled_at) != (
+                before.state,
+                before.settled_at,
+            ):
                 self.violated("P-31", f"the message {key} was {before.state} and is {after.state}")
             elif before.state != after.state:
                 self._settled_rightly(after)
@@ -634,7 +669,9 @@ class Oracle:
     def _unanswered(self) -> set[str]:
         """Return the alarms that are present and were never answered by anybody."""
         answered = {
-            one.alarm_id for one in self.told if one.outcome in ("AlarmAcknowledged", "AlarmAccepted", "AlarmReset")
+            one.alarm_id
+            for one in self.told
+            if one.outcome in ("AlarmAcknowledged", "AlarmAccepted", "AlarmReset")
         }
         present = {name for place in self.durable.places.values() for name in place.present}
         return present - answered
@@ -646,7 +683,9 @@ class Oracle:
         self.pull()
         self._rows_hold()
         if self._durable_count != len(self.told):
-            self.violated("AL-50", f"{len(self.told) - self._durable_count} outcomes never came to the journal")
+            self.violated(
+                "AL-50", f"{len(self.told) - self._durable_count} outcomes never came to the journal"
+            )
         if self._world.broker.waiting:
             left = next(iter(self._world.broker.waiting))
             self.violated("R-08", f"{len(self._world.broker.waiting)} messages were never confirmed: {left}")

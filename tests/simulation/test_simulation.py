@@ -22,9 +22,7 @@ FIRST_PROVED = int(os.environ.get("AFTERWATCH_SIMULATION_FIRST", "1000000"))
 A_CHUNK = 20
 
 
-def live(
-    seed: int, minutes: float | None = None, swarm: Swarm | None = None, haste: float = 1.0
-) -> Figures:
+def live(seed: int, minutes: float | None = None, swarm: Swarm | None = None, haste: float = 1.0) -> Figures:
     """Live through one world."""
     with tempfile.TemporaryDirectory(dir=fast_folder()) as folder:
         return World(seed, Path(folder), minutes, swarm, haste).run()
@@ -53,7 +51,9 @@ def test_r_06_seed_and_step_say_exactly_what_happened() -> None:
     for hashes in ("1", "2"):
         command = [sys.executable, "-m", "tests.simulation", "77", "--digest"]
         environment = {**os.environ, "PYTHONHASHSEED": hashes}
-        done = subprocess.run(command, cwd=REPOSITORY, env=environment, capture_output=True, text=True, timeout=100)
+        done = subprocess.run(
+            command, cwd=REPOSITORY, env=environment, capture_output=True, text=True, timeout=100
+        )
         assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
         digests.add(done.stdout)
     assert len(digests) == 1, digests
@@ -172,7 +172,9 @@ def test_r_06_a_hundred_thousand_worlds(capsys: pytest.CaptureFixture[str]) -> N
             broken += faults
             if worlds % 1000 == 0:
                 with capsys.disabled():
-                    print(f"{worlds} worlds, {hours:.0f} bed hours, {messages} messages, {len(broken)} broken")
+                    print(
+                        f"{worlds} worlds, {hours:.0f} bed hours, {messages} messages, {len(broken)} broken"
+                    )
     with capsys.disabled():
         print(f"{worlds} worlds, {hours:.0f} bed hours, {messages} messages, {len(broken)} broken")
     assert not broken, "\n\n".join(broken[:20])

@@ -141,7 +141,9 @@ class Staff:
             return given.EndSession(by, "going home")
         if what == "limit" and world.swarm.limits:
             value = draw.choice((88.0, 91.0, None))
-            return given.SetLimit("spo2-low-urgent", by, "clinician", "known lung disease", value, value is not None)
+            return given.SetLimit(
+                "spo2-low-urgent", by, "clinician", "known lung disease", value, value is not None
+            )
         if what == "resume":
             return given.ResumeAudio(by)
         if what == "device" and world.swarm.handover:

@@ -209,9 +209,15 @@ class World:
         ]
         for number in range(1, beds + 1):
             bed = f"bed-{number}"
-            devices.append({"id": f"ox-{number}", "bed": bed, "metrics": [*OXIMETER], "expected_interval_s": period})
-            devices.append({"id": f"cuff-{number}", "bed": bed, "metrics": [*CUFF], "expected_interval_s": 150.0})
-        ward = Ward.model_validate({"beds": [{"id": f"bed-{n}"} for n in range(1, beds + 1)], "devices": devices})
+            devices.append(
+                {"id": f"ox-{number}", "bed": bed, "metrics": [*OXIMETER], "expected_interval_s": period}
+            )
+            devices.append(
+                {"id": f"cuff-{number}", "bed": bed, "metrics": [*CUFF], "expected_interval_s": 150.0}
+            )
+        ward = Ward.model_validate(
+            {"beds": [{"id": f"bed-{n}"} for n in range(1, beds + 1)], "devices": devices}
+        )
         wait_s = draw.choice((30.0, 60.0))
         ladder = [{"to": ["anna"], "wait_s": wait_s}, {"to": ["ben", "chris"], "wait_s": wait_s}]
         notes: dict[str, Any] = {
@@ -369,9 +375,13 @@ class World:
             return
         if not begin:
             act()
-        self.scheduler.after(self.chance.expovariate(an_hour * self.haste / 3600), partial(self._often, an_hour, act, False))
+        self.scheduler.after(
+            self.chance.expovariate(an_hour * self.haste / 3600), partial(self._often, an_hour, act, False)
+        )
 
-    def _for_a_while(self, begin: Callable[[], None], end: Callable[[], None], spans: tuple[float, ...]) -> None:
+    def _for_a_while(
+        self, begin: Callable[[], None], end: Callable[[], None], spans: tuple[float, ...]
+    ) -> None:
         begin()
         self.scheduler.after(self.chance.choice(spans), end)
 
@@ -497,7 +507,11 @@ class World:
 
     def where(self) -> str:
         """Return how to see it again."""
-        on = {one.name: getattr(self.swarm, one.name) for one in fields(self.swarm) if getattr(self.swarm, one.name)}
+        on = {
+            one.name: getattr(self.swarm, one.name)
+            for one in fields(self.swarm)
+            if getattr(self.swarm, one.name)
+        }
         return (
             f"seed {self.seed}, step {self.figures.steps}, {self.scheduler.now_s:.3f} s, "
             f"{self.figures.crashes} crashes, faults {on}\n"

@@ -111,8 +111,11 @@ class Cable:
         for each in (one, other):
             with contextlib.suppress(OSError):
                 each.shutdown(socket.SHUT_RDWR)
+            each.close()
 
     def close(self) -> None:
         """Listen no more."""
         self.carries.set()
+        with contextlib.suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()

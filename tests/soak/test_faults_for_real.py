@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -12,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.app.test_running_site import Ear, begin_session, rows
-from tests.conftest import Mosquitto, Running, missing, program
+from tests.conftest import Mosquitto, Running, program
 from tests.soak.publishing import Cable, Ward
 
 NOTICED_S = 45.0  # 1.5 × the keepalive of 20 s, and the retries
@@ -60,15 +61,15 @@ def test_r_08_a_half_open_connection_is_noticed_and_costs_no_reading(
     monitor = running(between.port, beds=3)
     monitor.people(nina="nurse")
     monitor.start()
-    with closing(begin_session(monitor)):
+    with closing(begin_session(monitor)) as http:
+        wait_for(lambda: http.get("/healthz").status_code == 200, "the link to the broker", 30)
+        time.sleep(2)  # until the subscription is there too
         ward, ear = Ward(broker.port, 3), Ear(broker.port)
         ward.start()
         wait_for(lambda: stored(monitor) > 10, "the first readings", 20)
         between.carries.clear()
         raised = "SELECT 1 FROM outcome WHERE outcome='AlarmRaised' AND body LIKE '%\"link\"%'"
         wait_for(lambda: rows(monitor, raised), "the alarm `link`", NOTICED_S)
-        silent = "SELECT body FROM outcome WHERE outcome='AlarmRaised' AND body LIKE '%no-data%' AND at > ?"
-        assert silent
         between.carries.set()
         over = "SELECT 1 FROM outcome WHERE outcome='AlarmEnded' AND body LIKE '%\"link\"%'"
         wait_for(lambda: rows(monitor, over), "the end of the alarm `link`", 30)
@@ -89,23 +90,28 @@ def test_r_08_a_slow_network_delays_and_loses_nothing(
     monitor = running(between.port, beds=2)
     monitor.people(nina="nurse")
     monitor.start()
-    with closing(begin_session(monitor)):
+    with closing(begin_session(monitor)) as http:
+        wait_for(lambda: http.get("/healthz").status_code == 200, "the link to the broker", 30)
+        time.sleep(2)  # until the subscription is there too
         ward = Ward(broker.port, 2)
         ward.start()
         time.sleep(20)
         ward.stop()
         wait_for(lambda: stored(monitor) == sum(ward.sent), "every reading", 30)
-    silent = rows(monitor, "SELECT body FROM outcome WHERE outcome='AlarmRaised' AND body LIKE '%\"no-data:%'")
+    silent = rows(
+        monitor, "SELECT body FROM outcome WHERE outcome='AlarmRaised' AND body LIKE '%\"no-data:%'"
+    )
     assert not silent
 
 
-def faketime_library() -> Path:
-    """Return libfaketime, as Debian keeps it."""
-    program("faketime", "faketime")
-    found = [*Path("/usr/lib").glob("*/faketime/libfaketime.so.1"), *Path("/usr/lib").glob("faketime/*.so.1")]
-    if not found:
-        missing("libfaketime.so.1", "install the system package faketime")
-    return found[0]
+def stepping_clock(folder: Path) -> Path:
+    """Build what moves a program's wall clock (libfaketime fails where Python sleeps on the monotonic one)."""
+    library = folder / "clock_step.so"
+    source = Path(__file__).with_name("clock_step.c")
+    subprocess.run(
+        [program("cc", "gcc"), "-shared", "-fPIC", "-O2", "-o", library, source, "-ldl"], check=True
+    )
+    return library
 
 
 @pytest.mark.prove
@@ -117,18 +123,14 @@ def test_al_13_a_wall_clock_that_jumps_moves_no_timer(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """AL-13, R-09: an hour forward, two hours back while a patient is watched: no alarm comes or goes."""
-    library = faketime_library()
     clock = tmp_path / "clock"
-    clock.write_text("+0\n")
+    clock.write_text("0")
     broker = mosquitto()
     monitor = running(broker.port, beds=1)
     monitor.people(nina="nurse")
     with monkeypatch.context() as only_the_monitor:
-        only_the_monitor.setenv("LD_PRELOAD", str(library))
-        only_the_monitor.setenv("FAKETIME_TIMESTAMP_FILE", str(clock))
-        only_the_monitor.setenv("FAKETIME_NO_CACHE", "1")
-        only_the_monitor.setenv("FAKETIME_DONT_FAKE_MONOTONIC", "1")
-        only_the_monitor.setenv("DONT_FAKE_MONOTONIC", "1")
+        only_the_monitor.setenv("LD_PRELOAD", str(stepping_clock(tmp_path)))
+        only_the_monitor.setenv("CLOCK_STEP", str(clock))
         monitor.start()
     with closing(begin_session(monitor)) as http:
         ward, ear = Ward(broker.port, 1), Ear(broker.port)
@@ -136,8 +138,8 @@ def test_al_13_a_wall_clock_that_jumps_moves_no_timer(
         wait_for(lambda: stored(monitor) > 12, "the first readings", 20)
         drifts = []
         before = len(rows(monitor, "SELECT 1 FROM outcome WHERE outcome LIKE 'Alarm%' AND bed_id='bed-1'"))
-        for step in ("+1h", "-1h"):
-            clock.write_text(f"{step}\n")
+        for step in ("3600", "-3600"):
+            clock.write_text(step)
             time.sleep(14)  # longer than a channel may be silent, and than the heartbeat
             found = [one for one in http.get("/metrics").text.splitlines() if "clock_drift_s" in one]
             drifts.append(float(found[0].rsplit(" ", 1)[1]))

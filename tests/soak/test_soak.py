@@ -74,7 +74,9 @@ def test_r_11_a_hundred_devices_cost_no_memory_no_reading_and_no_time(
     kept = 0
     while kept < wanted and time.monotonic() < deadline:
         time.sleep(0.5)
-        kept = rows(monitor, "SELECT count(*) FROM reading r JOIN name n ON n.id = r.boot WHERE n.name LIKE 'soak-%'")[0][0]
+        kept = rows(
+            monitor, "SELECT count(*) FROM reading r JOIN name n ON n.id = r.boot WHERE n.name LIKE 'soak-%'"
+        )[0][0]
     ear.end()
     quarter = max(1, len(memory) // 4)
     first, last = statistics.median(memory[:quarter]), statistics.median(memory[-quarter:])

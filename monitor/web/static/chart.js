@@ -3,7 +3,13 @@
 
 import { hm, hms, number } from "./words.js";
 
-const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+// Asking for a colour makes the browser lay out the page; a chart asks hundreds of times in one drawing.
+const colours = new Map();
+document.addEventListener("theme", () => colours.clear());
+const css = (name) => {
+  if (!colours.has(name)) colours.set(name, getComputedStyle(document.documentElement).getPropertyValue(name).trim());
+  return colours.get(name);
+};
 const GAP_S = { spo2: 10, heart_rate: 10, pulse_rate: 10 };
 const COLOUR = { heart_rate: "--series-heart", pulse_rate: "--series-pulse", nibp_systolic: "--series-cuff" };
 const SHORT = { heart_rate: "HR", pulse_rate: "PR", nibp_systolic: "Sys" };
