@@ -11,6 +11,7 @@ import json
 import logging
 import secrets
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -46,6 +47,7 @@ class Demo:
 
     def run(self) -> int:
         """Run until the time is over or Ctrl-C; print a summary; return the exit code."""
+        signal.signal(signal.SIGTERM, signal.default_int_handler)  # ended from outside as by Ctrl-C
         logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s %(message)s")
         for name in ("amqtt", "asyncio", "transitions"):  # the broker's own talk is nobody's concern here
             logging.getLogger(name).setLevel(logging.CRITICAL)

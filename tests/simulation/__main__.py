@@ -8,7 +8,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from tests.simulation.oracle import Violated
+from tests.simulation.story import Violated
 from tests.simulation.world import World
 
 FAST = Path("/dev/shm")
@@ -55,8 +55,8 @@ def main() -> int:
                 print(figures)
     took = time.monotonic() - began
     print(
-        f"{chosen.count} seeds, {broken} broken, {took:.1f} s; {hours:.1f} site hours, {bed_hours:.1f} bed hours, "
-        f"{messages} messages; {bed_hours / took * 60:.0f} bed hours a minute"
+        f"{chosen.count} seeds, {broken} broken, {took:.1f} s; {hours:.1f} site hours, "
+        f"{bed_hours:.1f} bed hours, {messages} messages; {bed_hours / took * 60:.0f} bed hours a minute"
     )
     return 1 if broken else 0
 

@@ -48,9 +48,9 @@ class Broker:
         """Take a message from anybody."""
         if retain:
             self.retained[topic] = payload
-        if topic.startswith(f"{self.root}/devices/") and not topic.endswith("/committed"):
-            self._keep(Stored(topic, payload, what))
-        elif topic == f"{self.root}/monitor/self-check":
+        if (
+            topic.startswith(f"{self.root}/devices/") and not topic.endswith("/committed")
+        ) or topic == f"{self.root}/monitor/self-check":
             self._keep(Stored(topic, payload, what))
         else:
             self.published.append((topic, payload))
@@ -74,7 +74,7 @@ class Broker:
             link.take(one)
 
     def opened(self, link: SimulatedLink, whats: dict[bytes, Any]) -> None:
-        """Take a connection: what was not confirmed goes again, then what is retained, as a subscriber gets it."""
+        """Take a connection: what was not confirmed goes again, then what is retained."""
         self.link = link
         self._free_at = 0.0
         for one in list(self.waiting):

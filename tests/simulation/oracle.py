@@ -12,8 +12,7 @@ import copy
 import sqlite3
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,13 +22,11 @@ from monitor.core.outcomes import Outcome
 from monitor.web.wall import show_bed
 from tests.simulation.bedside import CUFF, OXIMETER, Garbage, Sent
 from tests.simulation.broker import Stored
+from tests.simulation.story import RANK, Found, Known, Place, Story
 
-RANK = {"high": 3, "medium": 2, "low": 1}
-ACKNOWLEDGED_FOR = {"high": 600, "medium": 1200, "low": 3600}  # AL-19
 COLUMNS = (*OXIMETER, *CUFF)
+VALUES = ", ".join(COLUMNS)
 STATION = "station"
-# Conditions of the house that a start judges anew, and so may end.
-PASSING = ("journal", "no-annunciator", "monitor-fault", "stopping", "stalled")
 # What must alarm however long it is looked at: rule, metric, beyond, for seconds. Numbers: config/protocols
 # (SpO2 < 90 for 30 s, <= 85 for 6 s; < 93 for 30 s; pulse > 130 or > 110 for 10 s, <= 40 or < 50 for 10 s).
 SUSTAINED: tuple[tuple[str, str, Callable[[float], bool], float], ...] = (
@@ -53,119 +50,6 @@ BEYOND: dict[str, Callable[[float], bool]] = {
 }
 
 
-class Found(BaseException):
-    """A requirement does not hold; no part of the monitor may catch it and go on."""
-
-
-class Violated(AssertionError):
-    """A requirement does not hold: which, and how to see it again."""
-
-
-@dataclass(slots=True)
-class Known:
-    """One present alarm, from the words about it."""
-
-    rule: str
-    kind: str
-    priority: str
-    metric: str
-    session_id: str
-    since: datetime
-    known_by: str = ""
-    known_at: str = ""  # the priority at which a person acknowledged it
-    known_until: datetime | None = None
-    held_until: datetime | None = None  # by an alarm pause
-
-
-@dataclass(slots=True)
-class Place:
-    """One bed, from the words about it."""
-
-    present: dict[str, Known] = field(default_factory=dict)
-    latched: set[str] = field(default_factory=set)
-    session_id: str = ""
-    mode: str = ""
-    quiet_until: datetime | None = None  # the audio pause
-    changed: set[str] = field(default_factory=set)  # limits that a person has changed
-
-
-class Story:
-    """What all outcomes come to, one after the other."""
-
-    def __init__(self) -> None:
-        """Begin with an empty house."""
-        self.places: dict[str, Place] = {}
-        self.serves: dict[str, str] = {}
-        self.raised: set[str] = set()
-        self.ended: dict[str, datetime] = {}
-        self.modes: dict[str, str] = {}
-
-    def place(self, bed_id: str) -> Place:
-        """Return a bed."""
-        return self.places.setdefault(bed_id, Place())
-
-    def take(self, one: Outcome, violated: Callable[[str, str], None]) -> None:
-        """Take the next outcome; whatever cannot follow from those before it is a violation."""
-        place, name, alarm_id = self.place(one.bed_id), one.outcome, one.alarm_id
-        known = place.present.get(alarm_id)
-        if name == "AlarmRaised":
-            # The same equipment's trouble, over and back at one instant, is one onset and so one identity.
-            if alarm_id in self.raised and (one.kind, self.ended.get(alarm_id)) != ("technical", one.at):
-                violated("R-02", f"{one.rule} of {one.bed_id} is raised a second time as {alarm_id}")
-            if any(other.rule == one.rule for other in place.present.values()):
-                violated("R-02", f"{one.rule} of {one.bed_id} is raised while it is present")
-            self.raised.add(alarm_id)
-            place.present[alarm_id] = Known(
-                one.rule, one.kind, one.priority, one.metric, one.session_id, one.at
-            )
-        elif name == "AlarmEnded":
-            self.ended[alarm_id] = one.at
-            if place.present.pop(alarm_id, None) is None:
-                violated("P-03", f"{one.rule} of {one.bed_id} ends and was not present")
-        elif name == "AlarmLatched":
-            place.latched.add(alarm_id)
-        elif name == "AlarmReset":
-            place.latched.discard(alarm_id)
-        elif known is not None:
-            self._signal(known, one, violated)
-        elif name == "AudioPaused":
-            place.quiet_until = datetime.fromisoformat(one.detail["until"])
-        elif name == "AudioResumed":
-            place.quiet_until = None
-        elif name in ("SessionStarted", "SessionEnded"):
-            began = name == "SessionStarted"
-            place.session_id = one.session_id if began else ""
-            place.mode = str(one.detail["mode"]) if began else ""
-            place.quiet_until = None
-            place.changed.clear()
-            if began:
-                self.modes[one.session_id] = place.mode
-        elif name == "LimitChanged":
-            place.changed.add(one.rule)
-        elif name == "DeviceAssociated":
-            self.serves[one.reason] = one.bed_id
-        elif name == "DeviceDissociated" and self.serves.get(one.reason) == one.bed_id:
-            del self.serves[one.reason]
-
-    def _signal(self, known: Known, one: Outcome, violated: Callable[[str, str], None]) -> None:
-        name = one.outcome
-        if one.kind != known.kind or one.rule != known.rule:
-            violated("AL-02", f"{known.kind} {known.rule} has become {one.kind} {one.rule}")
-        if name == "AlarmEscalated":
-            if RANK[one.priority] <= RANK[known.priority]:
-                violated("AL-17", f"{one.rule} escalates from {known.priority} to {one.priority}")
-            known.priority, known.known_by, known.known_until = one.priority, "", None
-            known.held_until = None
-        elif name == "AlarmAcknowledged":
-            known.known_by, known.known_at = one.by, one.priority
-            known.known_until = one.at + timedelta(seconds=ACKNOWLEDGED_FOR[one.priority])
-            known.held_until = None
-        elif name == "AlarmPaused":
-            known.held_until = datetime.fromisoformat(one.detail["until"])
-        elif name == "AlarmResumed":
-            known.known_by, known.known_until, known.held_until = "", None, None
-
-
 class Read(NamedTuple):
     """One delivered report as the model of a bed sees it."""
 
@@ -183,7 +67,6 @@ class Row(NamedTuple):
     target: str
     state: str
     settled_at: int | None
-    created_at: int
     body: str
 
 
@@ -228,7 +111,7 @@ class Oracle:
         self._starting_at = len(self.told)
 
     def booted(self, monitor: Any) -> None:
-        """It has read its journal: a restart makes nothing happen (P-03, AL-27), and forgets nothing (P-01)."""
+        """It has read its journal: nothing happens by it (P-03, AL-27), nothing is forgotten (P-01)."""
         for one in self.told[self._starting_at :]:
             if one.bed_id != STATION and one.outcome in ("AlarmRaised", "AlarmEnded", "AlarmReset"):
                 self.violated("AL-27", f"the restart made {one.outcome} of {one.rule} on {one.bed_id}")
@@ -406,7 +289,7 @@ class Oracle:
                 self._judge(bed_id, bed)
 
     def _judge(self, bed_id: str, bed: Any) -> None:
-        """P-01, AL-17: the bed's alarms are those that were told of, each signalling unless a person knows."""
+        """P-01, AL-17: its alarms are those that were told of, each signalling unless a person knows."""
         self.checks += 1
         place = self.live.place(bed_id)
         if not bed.alarms and not place.present and not place.latched and not bed.latched:
@@ -540,7 +423,7 @@ class Oracle:
 
     def _pull_readings(self, db: sqlite3.Connection) -> None:
         rows = db.execute(
-            f"SELECT id, device, boot, sequence, at, {', '.join(COLUMNS)} FROM reading WHERE id > ? ORDER BY id",
+            f"SELECT id, device, boot, sequence, at, {VALUES} FROM reading WHERE id > ? ORDER BY id",
             (self._reading_id,),
         ).fetchall()
         for number, device, boot, sequence, at, *values in rows:
@@ -633,7 +516,7 @@ class Oracle:
         rows = {
             row[0]: Row(*row)
             for row in self._db.execute(
-                "SELECT key, alarm_id, session_id, target, state, settled_at, created_at, body FROM notification"
+                "SELECT key, alarm_id, session_id, target, state, settled_at, body FROM notification"
             )
         }
         for key, before in self._rows.items():

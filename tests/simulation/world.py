@@ -12,7 +12,7 @@ import hashlib
 import random
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, fields
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
@@ -33,7 +33,8 @@ from monitor.notify import delivery
 from tests.simulation.bedside import CUFF, OXIMETER, Device, Network, Patient
 from tests.simulation.broker import Broker, SimulatedLink
 from tests.simulation.disk import Disk, Weather
-from tests.simulation.oracle import Found, Oracle, Violated
+from tests.simulation.oracle import Oracle
+from tests.simulation.story import Found, Violated
 from tests.simulation.tasks import PowerCut, Scheduler, stand_ins
 from tests.simulation.town import STATES, Service, Staff, opener
 
@@ -290,8 +291,8 @@ class World:
         """Write down what happened: the digest of a run is made of it."""
         for one in outcomes:
             self.figures.raised += one.outcome == "AlarmRaised"
-            line = f"{self.scheduler.now_s:.6f} {one.bed_id} {one.outcome} {one.rule} {one.alarm_id} {one.reason}"
-            self._note(line)
+            what = f"{one.bed_id} {one.outcome} {one.rule} {one.alarm_id} {one.reason}"
+            self._note(f"{self.scheduler.now_s:.6f} {what}")
 
     def _note(self, line: str) -> None:
         self._digest.update(line.encode())

@@ -55,7 +55,7 @@ def cable() -> Iterator[Callable[[int], Cable]]:
 def test_r_08_a_half_open_connection_is_noticed_and_costs_no_reading(
     mosquitto: Callable[..., Mosquitto], running: Callable[..., Running], cable: Callable[[int], Cable]
 ) -> None:
-    """R-08, P-18, P-45: nothing comes and nobody closes: one alarm of the house; then every reading is there."""
+    """R-08, P-18, P-45: nothing comes and nobody closes: one alarm of the house; no reading is lost."""
     broker = mosquitto()
     between = cable(broker.port)
     monitor = running(between.port, beds=3)
@@ -105,7 +105,7 @@ def test_r_08_a_slow_network_delays_and_loses_nothing(
 
 
 def stepping_clock(folder: Path) -> Path:
-    """Build what moves a program's wall clock (libfaketime fails where Python sleeps on the monotonic one)."""
+    """Build what moves a program's wall clock; libfaketime breaks Python's sleep."""
     library = folder / "clock_step.so"
     source = Path(__file__).with_name("clock_step.c")
     subprocess.run(
