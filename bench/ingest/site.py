@@ -110,7 +110,7 @@ class Site:
         with closing(sqlite3.connect(f"file:{self.folder}/store/journal.db?mode=ro", uri=True)) as db:
             return int(db.execute("SELECT coalesce(max(id), 0) FROM reading").fetchone()[0])
 
-    def await_stored(self, count: int, within_s: float = 60) -> float:
+    def await_stored(self, count: int, within_s: float = 180) -> float:
         """Return when `count` readings were durable (monotonic seconds)."""
         deadline = time.monotonic() + within_s
         while self.stored() < count:

@@ -1,6 +1,6 @@
 """What outcomes come to, one after the other: who must be present, latched, known, paused.
 
-Law: it is told of outcomes and asks nobody; an outcome that cannot follow from those before it is a violation.
+Law: it is told of outcomes and asks nobody; what cannot follow from those before is a violation.
 """
 
 from __future__ import annotations

@@ -110,7 +110,7 @@ class Staff:
         what = draw.choice(("acknowledge", "acknowledge", "accept", "reject", "pause", "reset", "audio"))
         if what == "acknowledge":
             stale = draw.random() < 0.1
-            seen = draw.choice(("high", "medium", "low")) if stale else alarm.priority
+            seen: Any = draw.choice(("high", "medium", "low")) if stale else alarm.priority
             return given.Acknowledge(alarm.alarm_id, by, seen)
         if what == "accept":
             return given.Accept(alarm.alarm_id, by)

@@ -10,6 +10,7 @@ import time
 from datetime import UTC, datetime
 
 import paho.mqtt.client as paho
+from paho.mqtt.enums import CallbackAPIVersion
 
 from tests.conftest import LOOPBACK, find_free_port
 
@@ -31,7 +32,7 @@ class Ward:
         self.ill: set[int] = set()
         self.sent = [0] * (count + 1)
         self.last_at = [0.0] * (count + 1)
-        self._client = paho.Client(paho.CallbackAPIVersion.VERSION2, client_id="soak", protocol=paho.MQTTv5)
+        self._client = paho.Client(CallbackAPIVersion.VERSION2, client_id="soak", protocol=paho.MQTTv5)
         self._client.max_inflight_messages_set(1000)
         self._client.connect(LOOPBACK, port)
         self._client.loop_start()

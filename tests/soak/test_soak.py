@@ -85,8 +85,8 @@ def test_r_11_a_hundred_devices_cost_no_memory_no_reading_and_no_time(
     with capsys.disabled():
         print(
             f"\nsoak {SECONDS:.0f} s, {DEVICES} devices: {kept} of {wanted} readings kept; "
-            f"RSS {first / 1024:.1f} to {last / 1024:.1f} MiB ({(last / first - 1) * 100:+.1f} %); {len(late)} alarms, decision p50 "
-            f"{statistics.median(late) * 1000:.1f} ms, p99 {p99 * 1000:.1f} ms"
+            f"RSS {first / 1024:.1f} to {last / 1024:.1f} MiB ({(last / first - 1) * 100:+.1f} %); "
+            f"{len(late)} alarms, decision p50 {statistics.median(late) * 1000:.1f}, p99 {p99 * 1000:.1f} ms"
         )
     assert kept == wanted, f"{wanted - kept} readings are missing"
     assert last <= first * 1.05, "the memory grows"
