@@ -29,7 +29,7 @@ class Upkeep:
 
     def __init__(self, configuration: Configuration, now: Callable[[], datetime], report: Report) -> None:
         """Prepare; ``report`` is the monitor's ``report_condition``."""
-        self._configuration, self._now, self._report = configuration, now, report
+        self._configuration, self._now, self.report_condition = configuration, now, report
         self._ending = threading.Event()
         self._thread = threading.Thread(target=self._run, name="upkeep", daemon=True)
 
@@ -49,7 +49,7 @@ class Upkeep:
             try:
                 self.once()
             except (JournalError, OSError, ValueError) as fault:
-                self._report("journal-check", "medium", f"the nightly check could not be done: {fault}"[:200])
+                self.report_condition("journal-check", "medium", f"the nightly check could not be done: {fault}"[:200])
             log.info("upkeep took %.1f s", time.monotonic() - begun)
 
     def once(self) -> None:
@@ -62,9 +62,9 @@ class Upkeep:
         found = verify(configuration.store)
         if found.faults:
             text = f"the journal is not sound: {found.faults[0]}"[:200]
-            self._report("journal-check", "high", text)
+            self.report_condition("journal-check", "high", text)
             return  # nothing is removed from a file that is not sound
-        self._report("journal-check", None, "")
+        self.report_condition("journal-check", None, "")
         log.info("the journal is sound; anchor %s", found.anchor)
         store = configuration.clinic.store
         if store.keep_readings_days or store.keep_records_days:
