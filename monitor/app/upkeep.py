@@ -49,7 +49,8 @@ class Upkeep:
             try:
                 self.once()
             except (JournalError, OSError, ValueError) as fault:
-                self.report_condition("journal-check", "medium", f"the nightly check could not be done: {fault}"[:200])
+                text = f"the nightly check could not be done: {fault}"[:200]
+                self.report_condition("journal-check", "medium", text)
             log.info("upkeep took %.1f s", time.monotonic() - begun)
 
     def once(self) -> None:
