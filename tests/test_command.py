@@ -168,3 +168,16 @@ def test_people_are_made_listed_and_removed(tmp_path: Path) -> None:
     assert "a long enough password" not in (folder / "store" / "users.json").read_text()
     assert afterwatch("users", "remove", "nina", "--config", str(folder)).returncode == 0
     assert afterwatch("users", "--config", str(folder)).stdout == ""
+
+
+def test_a_port_that_is_taken_is_named_with_its_remedy() -> None:
+    """Exit 4, and what to do; the cause is not hidden by the tidying up after it."""
+    import socket
+
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        said = afterwatch("demo", "--port", str(taken.getsockname()[1]), "--no-browser", "--for", "5")
+    assert said.returncode == 4
+    assert "use --port 0" in said.stderr
+    assert "Traceback" not in said.stderr

@@ -74,7 +74,8 @@ class Watchdog:
         """Look no more."""
         self._ending.set()
         for thread in self._threads:
-            thread.join(PING_TIMEOUT_S + 1)
+            if thread.is_alive():  # a site whose start failed is stopped too
+                thread.join(PING_TIMEOUT_S + 1)
 
     def _look(self) -> None:
         while not self._ending.wait(LOOK_S):
