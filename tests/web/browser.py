@@ -12,8 +12,9 @@ if TYPE_CHECKING:
 
 
 def wait(page: Page, expression: str, within: float = 10.0) -> None:
-    """Wait until a JavaScript expression is true."""
-    until(page, lambda: bool(page.evaluate(expression)), expression, within)
+    """Wait until a JavaScript expression is true; an element that is not there yet makes it false."""
+    asked = f"(() => {{ try {{ return Boolean({expression}); }} catch (fault) {{ return String(fault); }} }})()"
+    until(page, lambda: page.evaluate(asked) is True, expression, within)
 
 
 def until(page: Page, done: Callable[[], bool], what: str = "it", within: float = 10.0) -> None:
