@@ -507,7 +507,7 @@ def _export(chosen: argparse.Namespace) -> int:
 
 
 def _verify(chosen: argparse.Namespace) -> int:
-    from monitor.journal import verify
+    from monitor.safekeeping import verify
 
     found = verify(_load(chosen).store)
     for line in found.faults:
@@ -518,7 +518,7 @@ def _verify(chosen: argparse.Namespace) -> int:
 
 
 def _backup(chosen: argparse.Namespace) -> int:
-    from monitor.journal import backup
+    from monitor.safekeeping import backup
 
     size = backup(_load(chosen).store, chosen.target)
     print(f"{chosen.target}: {size} bytes, verified")
@@ -544,7 +544,7 @@ def _retain(chosen: argparse.Namespace) -> int:
 
 
 def _restore(chosen: argparse.Namespace) -> int:
-    from monitor.journal import restore
+    from monitor.safekeeping import restore
 
     kept = restore(chosen.source, _load(chosen).store)
     print("restored and verified" + (f"; what was there is now {kept}" if kept else ""))

@@ -106,6 +106,7 @@ FLOORS: dict[str, tuple[str, ...]] = {
     "monitor.wire": (),  # the fast way of `mqtt` from socket to message
     "monitor.mqtt": (*GROUND, "monitor.wire"),
     **dict.fromkeys((room for room in ROOMS if room != "monitor.mqtt"), GROUND),
+    "monitor.safekeeping": ("monitor.journal", "monitor.schema"),  # the journal's file as a whole
     "monitor.schema": (CORE,),
     "monitor.snapshot": (CORE,),
     "monitor.wording": (CORE,),
@@ -115,7 +116,7 @@ FLOORS: dict[str, tuple[str, ...]] = {
     "monitor.discover": GROUND,
     # Lays out a site before anything runs; the first person is made by the house's own list of users.
     "monitor.install": (*GROUND, "monitor.web"),
-    "monitor.app": (*GROUND, *ROOMS),
+    "monitor.app": (*GROUND, *ROOMS, "monitor.safekeeping"),
     # The command line and the demo stand on top: they choose what to start.
     "monitor.__main__": ("monitor",),
     "monitor.demo": ("monitor",),
@@ -175,7 +176,7 @@ DOORS: dict[str, tuple[str, ...]] = {
     "apprise": ("monitor.notify",),
     "influxdb_client": ("monitor.series",),
     "urllib3": ("monitor.series",),  # what influxdb-client raises when nobody answers
-    "sqlite3": ("monitor.journal", "monitor.series", "monitor.bridge"),
+    "sqlite3": ("monitor.journal", "monitor.safekeeping", "monitor.series", "monitor.bridge"),
     "fastapi": ("monitor.web",),
     "starlette": ("monitor.web",),
     "uvicorn": ("monitor.web",),
@@ -204,6 +205,7 @@ DOORS: dict[str, tuple[str, ...]] = {
         "monitor.schema",
         "monitor.snapshot",
         "monitor.journal",
+        "monitor.safekeeping",
         "monitor.series",
         "monitor.web",
         "monitor.records",

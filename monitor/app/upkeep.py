@@ -13,7 +13,8 @@ from datetime import datetime
 
 from monitor.config import Configuration
 from monitor.core.protocol import Priority
-from monitor.journal import JournalError, verify
+from monitor.journal import JournalError
+from monitor.safekeeping import verify
 from monitor.series.retention import retain
 
 log = logging.getLogger("afterwatch")

@@ -32,7 +32,7 @@ from monitor import config
 from monitor.app.loop import Monitor
 from monitor.clock import SystemClock
 from monitor.core import inputs as given
-from monitor.journal import verify
+from monitor.safekeeping import verify
 from monitor.wire import cut
 from tests.conftest import REPOSITORY, Mosquitto, program
 

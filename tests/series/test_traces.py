@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from monitor.config import Series
 from monitor.core.record import Trace
 from monitor.core.vitals import Observation, Report
-from monitor.journal import LEVEL_EVERY, Batch, Journal, verify
+from monitor.journal import LEVEL_EVERY, Batch, Journal
+from monitor.safekeeping import verify
 from monitor.schema import FILE
 from monitor.series.embedded import Embedded
 from monitor.series.influx import Influx

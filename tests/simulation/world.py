@@ -27,9 +27,9 @@ from monitor.core import inputs as given
 from monitor.core.outcomes import Outcome
 from monitor.core.protocol import Protocol
 from monitor.core.turn import Bed
-from monitor.journal import verify
 from monitor.mqtt import Will, presence
 from monitor.notify import delivery
+from monitor.safekeeping import verify
 from tests.simulation.bedside import CUFF, OXIMETER, Device, Network, Patient
 from tests.simulation.broker import Broker, SimulatedLink
 from tests.simulation.disk import Disk, Weather
