@@ -16,7 +16,7 @@ import orjson
 from monitor.core.vitals import METRICS, VALID, Observation, Report
 
 FILE = "journal.db"
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 METRIC_COLUMNS = tuple(METRICS)
 VALUES = ", ".join(METRIC_COLUMNS)
@@ -87,6 +87,21 @@ MIGRATIONS: tuple[str, ...] = (
         id INTEGER PRIMARY KEY, at INTEGER NOT NULL, bed_id TEXT NOT NULL, body BLOB NOT NULL);
     CREATE INDEX input_of_bed ON input (bed_id, at);
     """,
+    # 4: intervals lie by bed: a chart reads its own bed's, and finds the devices that ever served it.
+    f"""
+    CREATE TABLE level_of_bed (
+        bed INTEGER NOT NULL, span INTEGER NOT NULL, device INTEGER NOT NULL, slot INTEGER NOT NULL,
+        {", ".join(f"{name}_low REAL, {name}_high REAL" for name in METRIC_COLUMNS)},
+        PRIMARY KEY (bed, span, device, slot)) WITHOUT ROWID;
+    INSERT INTO level_of_bed (bed, span, device, slot, {LOWS_HIGHS})
+        SELECT bed, span, device, slot, {LOWS_HIGHS} FROM level ORDER BY bed, span, device, slot;
+    INSERT OR IGNORE INTO level_of_bed (bed, span, device, slot)
+        SELECT DISTINCT bed, {LEVELS[-1]}, device, at / {LEVELS[-1] * 1_000_000}
+        FROM reading INDEXED BY reading_with_extra WHERE extra IS NOT NULL;
+    DROP TABLE level;
+    ALTER TABLE level_of_bed RENAME TO level;
+    CREATE INDEX outcome_by_time ON outcome (at);
+    """,
 )
 
 
@@ -117,12 +132,15 @@ MERGE_LEVEL = (
 
 
 def level_of(device: int, at: int, bed: int, extra: str) -> Iterator[tuple[Any, ...]]:
-    """Yield what a reading with ``extra`` says of intervals: each value at the time it was measured."""
+    """Yield what a reading with ``extra`` says of intervals: that it came, and each value at its own time."""
+    nothing: list[float | None] = [None] * (2 * len(METRIC_COLUMNS))
+    for span in LEVELS:
+        yield (device, span, at // (span * 1_000_000), bed, *nothing)
     for one in orjson.loads(extra)["values"]:
         if one["value"] is None:
             continue
         when = micros(datetime.fromisoformat(one["measured_at"])) if one["measured_at"] else at
-        ends: list[float | None] = [None] * (2 * len(METRIC_COLUMNS))
+        ends = list(nothing)
         place = 2 * _PLACE[one["metric"]]
         ends[place] = ends[place + 1] = one["value"]
         for span in LEVELS:

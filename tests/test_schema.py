@@ -105,7 +105,10 @@ def test_the_levels_of_a_report_are_its_values_at_their_own_times(observations: 
     found = [
         (*row[1:3], {v for v in row[4:] if v is not None}) for row in level_of(1, micros(NOON), 7, extra)
     ]
-    expected = [
+    expected: list[tuple[int, int, set[float]]] = [
+        (span, micros(NOON) // (span * 1_000_000), set()) for span in LEVELS
+    ]
+    expected += [
         (span, micros(one.measured_at or NOON) // (span * 1_000_000), {one.value})
         for one in observations
         if one.value is not None

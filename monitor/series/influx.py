@@ -170,10 +170,11 @@ class Influx:
         traces: list[Trace] = []
         query = f'SELECT {columns} FROM "{VITALS}" WHERE {where} GROUP BY time({every_s}s), device fill(none)'
         for series in self.query(query):
-            at, *rest = map(list, zip(*series["values"], strict=True))
+            at, *ends = zip(*series["values"], strict=True)
+            begins = [begin / 1e6 for begin in at]
             for place, name in enumerate(metrics):
-                rows = zip(at, rest[2 * place], rest[2 * place + 1], strict=True)
-                trace = overview(name, series["tags"]["device"], rows, every_s)
+                lows, highs = ends[2 * place], ends[2 * place + 1]
+                trace = overview(name, series["tags"]["device"], begins, lows, highs, every_s)
                 if trace.at:
                     traces.append(trace)
         return _ordered(traces)
