@@ -12,6 +12,7 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import chain, compress, groupby
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,7 +24,6 @@ from monitor.schema import (
     FILE,
     LEVELS,
     LEVELS_OF,
-    MERGE_LEVEL,
     METRIC_COLUMNS,
     MIGRATIONS,
     REPORT,
@@ -31,12 +31,14 @@ from monitor.schema import (
     VALUES,
     Levels,
     checksum,
+    filled,
     from_micros,
+    insert_readings,
     level_of,
+    merge_level,
     micros,
     report_of,
     row_of,
-    widen,
 )
 
 # The intervals of charts are told of readings every so many: telling one costs as much as ten readings, and
@@ -45,9 +47,9 @@ LEVEL_EVERY = 8000
 SEQUENCES_SEARCHED = 5000  # of one device's newest readings, for a message that has no time of its own
 GENESIS = b"\0" * 32
 
-_INSERT_READING = (
-    f"INSERT INTO reading (bed, at, {REPORT}, crc) VALUES ({', '.join('?' * (11 + len(METRIC_COLUMNS)))})"
-)
+# Readings that one statement appends: at every statement SQLite's driver lets other threads run, and then has
+# to wait for its turn.
+TOGETHER = (64, 8, 1)
 _INSERT_SESSION = (
     "INSERT OR IGNORE INTO session (session_id, bed_id, patient_code, protocol, protocol_digest, mode, "
     "started_at, started_by) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
@@ -162,7 +164,8 @@ class Journal:
         last = self._db.execute("SELECT chain FROM outcome ORDER BY id DESC LIMIT 1").fetchone()
         self._chain: bytes = last[0] if last else self._anchor()
         self._unlevelled = LEVEL_EVERY  # what a crash left; the next commit but one finds out
-        self._levels: Levels = {}  # what the intervals are still to be told of readings written here
+        self._numbers: dict[int, set[tuple[str, int]]] = {}  # of devices that repeat, see _numbers_of
+        self._levels = Levels()  # what the intervals are still to be told of readings written here
         self._ahead: set[str] | None = None  # beds of which readings are newer than their state
         self._caught_up = False  # what was written by an earlier process is in the intervals
 
@@ -201,34 +204,44 @@ class Journal:
         Raises:
             JournalError: the disk refused; nothing of it was written, and trying again may help.
         """
-        kept = (dict(self._names), dict(self._newest), self._chain, self._ahead)
+        every = list(batches)
+        names, ends_at = len(self._names), self._chain
         stored = repeated = 0
         try:
             self._db.execute("BEGIN IMMEDIATE")
-            for batch in batches:
+            if self._unlevelled > LEVEL_EVERY:
+                self._raise_levels()
+            for batch in every:
                 new, old = self._write(batch)
                 stored, repeated = stored + new, repeated + old
-            levelled = self._unlevelled > LEVEL_EVERY
-            if levelled:
-                self._raise_levels()
             self._db.execute("COMMIT")
         except BaseException as fault:
-            self._names, self._newest, self._chain, self._ahead = kept
-            if self._db.in_transaction:
-                self._db.execute("ROLLBACK")
+            self._undo(names, ends_at)
             if isinstance(fault, sqlite3.Error | OSError):
                 raise JournalError(f"{self.path.name}: {fault}") from fault
             raise
+        if self._ahead is not None:
+            for batch in every:
+                self._ahead.update(bed_id for bed_id, _ in batch.readings)
+                self._ahead.difference_update(batch.snapshots)
         self._unlevelled += stored
-        if levelled:
-            self._levels, self._caught_up, self._unlevelled = {}, True, 0
+        self._numbers.clear()
         return Counts(stored, repeated)
+
+    def _undo(self, names: int, ends_at: bytes) -> None:
+        """Forget what a transaction that failed had made known; the file says the rest again."""
+        if self._db.in_transaction:
+            self._db.execute("ROLLBACK")
+        self._chain = ends_at
+        for name in list(self._names)[names:]:
+            del self._names[name]
+        self._newest.clear()
+        self._numbers.clear()
+        self._levels, self._caught_up, self._unlevelled = Levels(), False, LEVEL_EVERY
 
     def _write(self, batch: Batch) -> tuple[int, int]:
         db = self._db
         stored = self._write_readings(batch.readings)
-        if self._ahead is not None:
-            self._ahead = (self._ahead | {bed_id for bed_id, _ in batch.readings}) - batch.snapshots.keys()
         db.executemany(
             "INSERT OR IGNORE INTO protocol VALUES (?, ?, ?, ?)",
             [(one, name, body, checksum(one, name, body)) for one, (name, body) in batch.protocols.items()],
@@ -300,27 +313,35 @@ class Journal:
         rows: list[tuple[Any, ...]] = []
         written = 0
         for bed_id, report in readings:
-            at = micros(report.at)
-            newest_at, boot_id, sequence = self._newest_of(report.device_id)
-            uncounted = report.sequence is None or sequence is None or report.boot_id != boot_id
-            counted = uncounted or (report.sequence or 0) > (sequence or 0)
-            fresh: Report | None = report
+            device_id, sequence, boot_id = report.device_id, report.sequence, report.boot_id
+            places = (self._name(bed_id), self._name(device_id), self._name(boot_id) if boot_id else None)
+            fresh, row = report, row_of(report, *places)
+            at = row[1]
+            newest_at, last_boot, last = self._newest.get(device_id) or self._newest_of(device_id)
+            counted = sequence is None or last is None or boot_id != last_boot or sequence > last
             if at <= newest_at or not counted:
                 written += self._flush(rows)  # what this batch brought must be found too
-                fresh = self._without_known(report, at)
-            if fresh is None:
-                continue
+                rest = self._without_known(report, at)
+                if rest is None:
+                    continue
+                fresh, row = rest, row_of(rest, *places)
             if counted:
-                boot_id, sequence = report.boot_id, report.sequence
-            self._newest[report.device_id] = (max(at, newest_at), boot_id, sequence)
-            boot = self._name(report.boot_id) if report.boot_id else None
-            row = (self._name(bed_id), at, *row_of(fresh, self._name(report.device_id), boot))
+                last_boot, last = boot_id, sequence
+            self._newest[device_id] = (max(at, newest_at), last_boot, last)
             rows.append((*row, checksum(*row)))
-            widen(self._levels, row)
+            self._levels.add(row, fresh)
+            if row[2] in self._numbers and boot_id and sequence is not None:
+                self._numbers[row[2]].add((boot_id, sequence))
         return written + self._flush(rows)
 
     def _flush(self, rows: list[tuple[Any, ...]]) -> int:
-        self._db.executemany(_INSERT_READING, rows)
+        for columns, alike in groupby(rows, key=filled):
+            left = list(alike)
+            while left:
+                count = next(count for count in TOGETHER if count <= len(left))
+                cells = chain.from_iterable(compress(row, columns) for row in left[:count])
+                self._db.execute(insert_readings(columns, count), [*cells])
+                del left[:count]
         count = len(rows)
         rows.clear()
         return count
@@ -363,32 +384,49 @@ class Journal:
         rest = tuple(one for one in report.observations if (one.metric, one.value) not in known)
         if same_time and report.observations and not rest:
             return None
-        if report.sequence is not None and report.boot_id in self._names:
-            newest = "SELECT boot, sequence FROM reading WHERE device=? ORDER BY at DESC LIMIT ?"
-            found = self._db.execute(
-                f"SELECT 1 FROM ({newest}) WHERE boot=? AND sequence=?",
-                (device, SEQUENCES_SEARCHED, self._names[report.boot_id], report.sequence),
-            ).fetchone()
-            if found:
-                return None
+        number = (report.boot_id or "", report.sequence or 0)
+        if report.boot_id and report.sequence is not None and number in self._numbers_of(device):
+            return None
         return report._replace(observations=rest)
+
+    def _numbers_of(self, device: int) -> set[tuple[str, int]]:
+        """Return boot and sequence of a device's newest messages; read once for each transaction."""
+        known = self._numbers.get(device)
+        if known is None:
+            rows = self._db.execute(
+                "SELECT name, sequence FROM (SELECT boot, sequence FROM reading WHERE device=? "
+                "ORDER BY at DESC LIMIT ?) JOIN name ON name.id = boot WHERE sequence IS NOT NULL",
+                (device, SEQUENCES_SEARCHED),
+            )
+            known = self._numbers[device] = set(rows)
+        return known
 
     def _raise_levels(self) -> None:
         """Tell the intervals what the readings since the last time say of them; twice is no harm."""
-        db = self._db
-        last = self._last_reading()
+        db, last = self._db, self._last_reading()
         if not self._caught_up:
-            known = db.execute("SELECT value FROM meta WHERE key='levelled'").fetchone()
-            first = int(known[0]) if known else 0
-            for span in LEVELS:
-                of = {"first": first, "last": last, "span": span, "us": span * 1_000_000}
-                db.executemany(MERGE_LEVEL, db.execute(LEVELS_OF, of).fetchall())
-            more = "SELECT device, at, bed, extra FROM reading WHERE id > ? AND id <= ? AND extra IS NOT NULL"
-            for row in db.execute(more, (first, last)).fetchall():
-                db.executemany(MERGE_LEVEL, level_of(*row))
-        db.executemany(MERGE_LEVEL, [(*key, *ends) for key, ends in self._levels.items()])
+            self._look_up_levels(last)
+        for columns, alike in groupby(sorted(self._levels.rows(), key=filled), key=filled):
+            db.executemany(merge_level(columns), [[*compress(row, columns)] for row in alike])
         db.execute("INSERT OR REPLACE INTO meta VALUES ('levelled', ?)", (str(last),))
         self._spare_restart(last)
+        self._levels, self._caught_up, self._unlevelled = Levels(), True, 0
+
+    def _look_up_levels(self, last: int) -> None:
+        """Take in what was written by an earlier process, or before a transaction that failed."""
+        db, self._levels = self._db, Levels()
+        known = db.execute("SELECT value FROM meta WHERE key='levelled'").fetchone()
+        of = {"first": int(known[0]) if known else 0, "last": last, "us": LEVELS[0] * 1_000_000}
+        for device, slot, bed, *ends in db.execute(LEVELS_OF, of):
+            self._levels.widen((device, slot, bed), ends)
+        more = (
+            "SELECT device, at, bed, extra FROM reading "
+            "WHERE id > :first AND id <= :last AND extra IS NOT NULL"
+        )
+        for row in db.execute(more, of):
+            for device, span, slot, bed, *ends in level_of(*row):
+                if span == LEVELS[0]:
+                    self._levels.widen((device, slot, bed), ends)
 
     def _spare_restart(self, last: int) -> None:
         """Note of beds that rest that their state knows all readings, so that a restart need not look."""

@@ -188,17 +188,17 @@ def test_r_02_killed_before_any_statement_of_a_commit_leaves_all_of_it_or_nothin
     journal.close()
     before, killed = whole(first), 0
     scene()
-    for place in (*range(1, 12), *range(12, 400, 23)):
+    for place in range(1, 100):
         folder = tmp_path / str(place)
         shutil.copytree(first, folder)
         ended = child(lambda folder=folder, place=place: commit(folder, place))  # type: ignore[misc]
         assert ended in (0, signal.SIGKILL)
         assert verify(folder).faults == ()
-        if ended:
-            killed += 1
-            assert whole(folder) == before, f"killed before statement {place}"
-        else:
-            assert len(rows(folder, "reading")) == 85
+        if not ended:
+            break
+        killed += 1
+        assert whole(folder) == before, f"killed before statement {place}"
+    assert len(rows(folder, "reading")) == 85
     assert killed > 12
 
 

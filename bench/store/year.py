@@ -85,8 +85,8 @@ def write(folder: Path, readings: list[tuple[str, Report]]) -> None:
         journal.commit([Batch(readings=readings[start : min(start + EACH_COMMIT, len(readings) - 2)])])
     journal.close()
     journal = Journal(folder)
-    for one in readings[-2:]:
-        journal.commit([Batch(readings=[one])])
+    journal.commit([Batch(readings=readings[-2:])])
+    journal.commit([Batch()])  # tells the intervals of all before it
     journal.close()
 
 

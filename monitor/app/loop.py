@@ -260,17 +260,15 @@ class Monitor:
         self.received += 1
         self._envelopes.append(envelope)
         ward = self.ward
-        if envelope.received_at < ward.now:
-            envelope = envelope._replace(received_at=ward.now)
-        ward.now = envelope.received_at
+        now = ward.now = max(envelope.received_at, ward.now)
         if envelope.topic == self.self_check.answer_topic:
-            self.self_check.heard(envelope.payload, ward.now)
+            self.self_check.heard(envelope.payload, now)
             return
-        device_id = self.reader.device_of(envelope.topic)
+        source = self.reader.source_of(envelope.topic)
         try:
-            reports = self.reader.read(envelope, device_id)
+            reports = self.reader.read(envelope, source, now)
         except formats.Undecodable as fault:
-            self._quarantine(envelope, device_id, str(fault))
+            self._quarantine(envelope, source.device_id, str(fault))
             return
         for report in reports:
             self._observe(report, envelope)

@@ -58,17 +58,15 @@ def stale_after_s(turn: Turn, watch: Watch) -> float:
     return max(watch.stale_after_s, SLOW_DEVICE_PERIODS * min(periods, default=0.0))
 
 
-def _steps(turn: Turn, watch: Watch) -> list[tuple[datetime, Priority]]:
-    """Return when the absence of a metric becomes low, medium and high."""
-    since = _since(turn, watch)
+def _ages(turn: Turn, watch: Watch) -> tuple[tuple[float, Priority], ...]:
+    """Return at what age in seconds the absence of a metric becomes low, medium and high."""
     stale = stale_after_s(turn, watch)
     slower = stale - watch.stale_after_s
-    steps: list[tuple[float, Priority]] = [
+    return (
         (stale, "low"),
         (watch.medium_after_s + slower, "medium"),
         (watch.high_after_s + slower, "high"),
-    ]
-    return [(since + timedelta(seconds=age), priority) for age, priority in steps]
+    )
 
 
 def judge_channels(turn: Turn) -> None:
@@ -89,9 +87,11 @@ def _judge_channel(turn: Turn, channel: str, watches: list[Watch]) -> None:
     worst: Priority | None = None
     missing: list[Watch] = []
     for watch in watches:
-        reached = [priority for at, priority in _steps(turn, watch) if at <= turn.now]
+        since = _since(turn, watch)
+        absent = turn.now - since
+        reached = [priority for age_s, priority in _ages(turn, watch) if timedelta(seconds=age_s) <= absent]
         # While the cuff squeezes the probe's arm, what the oximeter says of itself is no news (AL-54).
-        blocked = _blocked(turn, watch.metric) if _since(turn, watch) <= turn.now else ""
+        blocked = _blocked(turn, watch.metric) if since <= turn.now else ""
         if not reached and not blocked:
             continue
         missing.append(watch)
@@ -193,9 +193,9 @@ def timers(turn: Turn) -> Iterator[Timer]:
     for watch in watched(turn):
         present = turn.bed.alarms.get(NO_DATA + METRICS[watch.metric].channel)
         rank = present.rank if present is not None else 0
-        for at, priority in _steps(turn, watch):
+        for age_s, priority in _ages(turn, watch):
             if RANK[priority] > rank:
-                yield at, judge_channels
+                yield _since(turn, watch) + timedelta(seconds=age_s), judge_channels
                 break
 
 

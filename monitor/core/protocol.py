@@ -227,6 +227,10 @@ class Protocol:
     baseline: Baseline = field(default_factory=Baseline)
     timing: Timing = field(default_factory=Timing)
 
+    def __hash__(self) -> int:
+        """Return a hash of the content, worked out once."""
+        return int(self.digest, 16)
+
     def limit(self, limit_id: str) -> Limit:
         """Return the limit of that id; raises ``KeyError`` when there is none."""
         for limit in self.limits:

@@ -105,7 +105,7 @@ def close_session(turn: Turn, reason: str, by: str) -> None:
     _end_alarms(turn, "the session ended")
     doses = [
         {"at": dose.at.isoformat(), "amount_mg": dose.amount_mg, "route": dose.route}
-        for dose in session.given_doses()
+        for dose in session.standing
     ]
     turn.tell("SessionEnded", by=by, reason=reason, phase=session.phase, doses=doses)
     turn.bed.session = None
@@ -129,7 +129,7 @@ def record_dose(turn: Turn, given: RecordDose) -> None:
     if session is None:
         turn.refuse("RecordDose", "there is no session", given.by)
         return
-    if session.held and not session.given_doses() and not given.reason.strip():
+    if session.held and not session.standing and not given.reason.strip():
         names = ", ".join(METRICS[metric].label for metric in session.held)
         turn.refuse("RecordDose", f"the hold prompt stands ({names} above the line): give a reason", given.by)
         return
@@ -160,7 +160,7 @@ def record_dose(turn: Turn, given: RecordDose) -> None:
 def end_dosing(turn: Turn, given: EndDosing) -> None:
     """Record that the infusion stopped or the last device was used."""
     session = turn.bed.session
-    doses = session.given_doses() if session else ()
+    doses = session.standing if session else ()
     if session is None or not doses:
         turn.refuse("EndDosing", "no dose is recorded", given.by)
         return
@@ -192,7 +192,7 @@ def withdraw_dose(turn: Turn, given: WithdrawDose) -> None:
         given_at=given.at.isoformat(),
     )
     schedule.anchors_moved(turn, before)
-    if not turn.session.given_doses():
+    if not turn.session.standing:
         set_phase(turn, "baseline", given.by, "the only dose was withdrawn")
 
 
@@ -269,7 +269,7 @@ def answer(turn: Turn, given: Answer) -> None:
 def confirm_ready(turn: Turn, given: ConfirmReady) -> None:
     """Take a person's word that the patient may be discharged; an override needs a reason."""
     session = turn.bed.session
-    if session is None or not session.given_doses():
+    if session is None or not session.standing:
         turn.refuse("ConfirmReady", "no session, or no dose is recorded", given.by)
         return
     judged = readiness.judge(turn.bed, turn.now)

@@ -243,7 +243,7 @@ def _stale_after_s(bed: Bed, name: str, watches: tuple[Watch, ...]) -> float:
 
 
 def _show_session(bed: Bed, session: Session) -> dict[str, Any]:
-    doses = session.given_doses()
+    doses = session.standing
     near_home = session.phase in ("observation", "ready")  # before, nobody asks, and judging is half the cost
     judged = readiness.judge(bed, bed.now or session.started_at) if near_home else ()
     return {

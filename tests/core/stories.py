@@ -188,7 +188,7 @@ def _act(played: Performance, what: str, number: int) -> None:
     limits = protocols()["iv-ketamine"].limits
     limit = limits[number * 5 % len(limits)]
     value = limit.limit + (3 if limit.side == "high" else -3) if limit.limit else None
-    doses = played.bed.session.given_doses() if played.bed.session else ()
+    doses = played.bed.session.standing if played.bed.session else ()
     inputs: dict[str, Callable[[], Input]] = {
         "acknowledge": lambda: given.Acknowledge(alarm_id, "nurse"),
         "reset": lambda: given.ResetAlarm(alarm_id, "nurse"),

@@ -126,6 +126,7 @@ def test_a_chart_costs_what_its_own_bed_holds(tmp_path: Path, monkeypatch: pytes
             numbers, each = range(first, first + 300), range(beds)
             ward = [(f"bed-{bed}", reading(n, f"oximeter-{bed}")[1]) for n in numbers for bed in each]
             journal.commit([Batch(readings=ward)])
+        journal.commit([Batch(meta={"after": "the intervals are told of all before this commit"})])
         journal.close()
         for every_s in (0.0, 15.0, 300.0):
 
