@@ -513,7 +513,7 @@ def _verify(chosen: argparse.Namespace) -> int:
     for line in found.faults:
         print(line, file=sys.stderr)
     said = "NOT sound" if found.faults else "sound"
-    print(f"{found.outcomes} outcomes and {found.readings} readings: {said}")
+    print(f"{found.outcomes} outcomes and {found.readings} readings: {said}; anchor {found.anchor or 'none'}")
     return NOT_AS_IT_SHOULD if found.faults else DONE
 
 

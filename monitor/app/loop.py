@@ -11,6 +11,7 @@ import logging
 import queue
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future
 from datetime import datetime
@@ -36,7 +37,7 @@ from monitor.core.protocol import Priority
 from monitor.core.turn import Bed
 from monitor.core.vitals import Report
 from monitor.journal import Batch, Due, Journal, Refused, Settled
-from monitor.mqtt import Envelope, Link, Will, presence
+from monitor.mqtt import RECEIVE_MAXIMUM, Envelope, Link, Will, presence
 from monitor.web.desk import Reply
 
 __all__ = ["STATION", "Messenger", "Monitor"]
@@ -114,6 +115,7 @@ class Monitor:
         self.received = self.raised = self.quarantined = 0
         self.reader = Reader(configuration)
         self._envelopes: list[Envelope] = []
+        self._withheld: deque[list[Envelope]] = deque()
         self._replies: list[tuple[Future[Reply], tuple[Outcome, ...]]] = []
         self._counters: dict[str, Counter] = {}
         self._durable: queue.SimpleQueue[dict[str, Counter]] = queue.SimpleQueue()
@@ -436,6 +438,7 @@ class Monitor:
         def settle(durable: bool) -> None:
             nonlocal told
             first, told = not told, True
+            self._withhold(envelopes, durable)
 
             def shipped(followed: bool) -> None:
                 if durable:
@@ -449,6 +452,22 @@ class Monitor:
             self.ship(batch if first else Batch(), shipped)
 
         self.recorder.put(Job(batch, settle))
+
+    def _withhold(self, envelopes: list[Envelope], durable: bool) -> None:
+        """Keep the confirmation of what is not durable back, but never so many that the broker falls silent.
+
+        A disk that refuses may cost the record, not the alarm: at half of what a broker sends unconfirmed the
+        oldest are confirmed all the same. They are in memory, and written if the disk comes back.
+        """
+        if durable:
+            if self._withheld and self._withheld[0] is envelopes:
+                self._withheld.popleft()
+            return
+        self._withheld.append(envelopes)
+        while sum(map(len, self._withheld)) > RECEIVE_MAXIMUM // 2:
+            oldest = self._withheld.popleft()
+            self.link.confirm([*oldest])
+            oldest.clear()
 
     def _send(self, batch: Batch) -> None:
         if self.messenger is not None:

@@ -94,6 +94,10 @@ class Messenger:
             for name, dead in self._notifier.channels().items()
         }
 
+    def waiting(self) -> int:
+        """Return how many messages are not settled."""
+        return self._notifier.waiting()
+
     def flush(self, seconds: float) -> bool:
         """Wait until everything is settled, at most ``seconds``; say whether it is (AL-52)."""
         return self._notifier.flush(seconds)

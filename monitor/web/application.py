@@ -14,7 +14,7 @@ from typing import Any
 from fastapi import APIRouter, Depends, FastAPI, Request
 from fastapi.responses import JSONResponse, Response
 from fastapi.staticfiles import StaticFiles
-from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, ProcessCollector, generate_latest
 
 from monitor.config import Configuration
 from monitor.web import admin, care, drills, entry, limits, live, pages, records, whatif
@@ -174,6 +174,8 @@ def _figures(house: House, registry: CollectorRegistry) -> Callable[[], None]:
     build_s = Gauge("afterwatch_frame_build_seconds", "Time to make the last frame.", registry=registry)
     dropped = Counter("afterwatch_pages_dropped", "Pages let go for being slow.", registry=registry)
     check = Gauge("afterwatch_health", "Numbers of the self-check.", ["name"], registry=registry)
+    ProcessCollector(registry=registry)
+    more: dict[str, Gauge] = {}
     told = {"frames": 0, "dropped": 0}
 
     def update() -> None:
@@ -193,5 +195,9 @@ def _figures(house: House, registry: CollectorRegistry) -> Callable[[], None]:
         for name, value in house.desk.health().items():
             if isinstance(value, (int, float)):
                 check.labels(name).set(value)
+        for name, value in house.options.figures().items():
+            if name not in more:
+                more[name] = Gauge(f"afterwatch_{name}", "See docs/operating.md.", registry=registry)
+            more[name].set(value)
 
     return update
