@@ -94,6 +94,7 @@ GROUND = (
     "monitor.clock",
     "monitor.schema",  # how the journal lies on the disk: written by `journal`, read by `series`
     "monitor.snapshot",  # a bed as bytes
+    "monitor.clockface",  # instants as people at the site read them
 )
 ROOMS = tuple(f"monitor.{room}" for room in ("mqtt", "journal", "notify", "series", "records", "web"))
 
@@ -102,6 +103,7 @@ FLOORS: dict[str, tuple[str, ...]] = {
     CORE: (),
     "monitor.formats": (CORE,),
     "monitor.clock": (CORE,),
+    "monitor.clockface": (),
     "monitor.config": (CORE, "monitor.formats"),
     "monitor.wire": (),  # the fast way of `mqtt` from socket to message
     "monitor.mqtt": (*GROUND, "monitor.wire"),

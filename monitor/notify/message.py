@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
+from monitor.clockface import Clockface
 from monitor.config import Configuration, Notify
 from monitor.core.alarms import Alarm
 from monitor.core.outcomes import Outcome
@@ -246,12 +247,14 @@ def _text(outcome: Outcome, bed: Bed, configuration: Configuration, now: datetim
     """Return title and lines of a message (AL-44)."""
     zone = ZoneInfo(configuration.clinic.site.zone)
     alarm, place = _alarm(outcome, bed), _place(bed.bed_id, configuration)
+    near = alarm.onset_at if alarm else outcome.at
+    clock = Clockface(configuration.clinic.site.zone, (near, now))
     drill = _mode(bed) == "drill"
-    what = _what(outcome, alarm)
+    what = _shortened(clock.words(_what(outcome, alarm), near))
     title = f"{'DRILL ' if drill else ''}{_opening(outcome)}, {place}: {what}"
     lines = [EXERCISE] if drill else []
     lines.append(f"{_opening(outcome)}, {outcome.kind or 'technical'}, {place}")
-    lines.append(_why(outcome, alarm))
+    lines.append(clock.words(_why(outcome, alarm), near))
     lines += _times(alarm, bed, zone, now)
     if bed.session is not None:
         lines.append(f"session minute {int((now - bed.session.started_at).total_seconds() // 60)}")
@@ -278,9 +281,12 @@ def _opening(outcome: Outcome) -> str:
 def _what(outcome: Outcome, alarm: Alarm | None) -> str:
     metric, value = METRICS.get(outcome.metric), outcome.value
     if metric is None or value is None or outcome.kind != "physiological":
-        text = alarm.text if alarm else outcome.reason
-        return text if len(text) <= 100 else f"{text[:99]}…"
+        return alarm.text if alarm else outcome.reason
     return f"{metric.label} {_number(outcome.metric, value)}"
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= 100 else f"{text[:99]}…"
 
 
 def _why(outcome: Outcome, alarm: Alarm | None) -> str:

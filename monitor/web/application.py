@@ -89,14 +89,12 @@ def _fixed(configuration: Configuration) -> dict[str, Any]:
 
 
 def _furnish(site: Site, house: House) -> None:
-    api = APIRouter(prefix="/api/v1")
-    api.include_router(live.routes(house))
-    api.include_router(entry.routes(house))
+    for room in (live, entry):
+        site.include_router(room.routes(house), prefix="/api/v1")
     # Who asks is judged before what they sent: a stranger learns nothing about the forms.
     for room in (care, limits, records, whatif, drills, admin):
-        api.include_router(room.routes(house), dependencies=[Depends(house.seat)])
-    api.include_router(_protocols(house))
-    site.include_router(api)
+        site.include_router(room.routes(house), prefix="/api/v1", dependencies=[Depends(house.seat)])
+    site.include_router(_protocols(house), prefix="/api/v1")
     site.include_router(_machines(house))
     site.include_router(pages.routes(house))
     site.mount(pages.static_path(), StaticFiles(directory=pages.STATIC), name="static")

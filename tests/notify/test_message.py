@@ -129,6 +129,18 @@ def test_the_whole_message_is_this() -> None:
     assert one.body == GOLDEN.format(alarm_id=told.high().alarm_id)
 
 
+def test_times_in_an_alarms_own_words_are_the_sites() -> None:
+    """P-22: a message never carries two clocks; Berlin is an hour before UTC in November."""
+    told = Told(routes=[everywhere(priorities=["medium", "high"])])
+    told.scene.start()
+    told.scene.stream(120, spo2=97)
+    heard = told.scene.now + timedelta(hours=1)
+    sent = told.see(told.scene.wait(200))
+    silence = next(one for one in sent if "no valid value since" in one.body)
+    assert f"(last {heard:%H:%M:%S})" in silence.body
+    assert "UTC" not in silence.title + silence.body
+
+
 @pytest.mark.parametrize("seed", range(20))
 def test_no_message_ever_names_the_patient(seed: int) -> None:
     """AL-44: neither the code nor what people write of a patient leaves with a message."""
