@@ -228,6 +228,9 @@ def why(limit: Boundary, state: Excursion, unit: str) -> str:
 # --- cuff readings: one every 5 to 15 minutes, so no duration to measure (ALARMS §3.3) ----------------
 
 
+REPEAT_S = 120.0  # a repeat follows within 2 min (ALARMS §3.3)
+
+
 @dataclass(frozen=True, slots=True)
 class Confirmation:
     """What a cuff limit remembers: the first reading beyond it, and whether a second confirmed it."""
@@ -246,31 +249,42 @@ def confirm(
     needs_repeat: bool,
     repeat_within_s: float,
     deadband: float,
+    asked_at: datetime | None = None,
 ) -> tuple[Confirmation | None, Verdict, Path]:
     """Pass one cuff reading through a limit.
 
+    ``asked_at`` is from when the time for a repeat counts, if not from the reading.
+
     Returns:
         The new state, the verdict, and the path on which it fired. A reading in doubt needs a repeat
-        whatever the limit says. A missing repeat never clears the first reading: only a reading inside
-        the limit does.
+        whatever the limit says, and clears nothing. A missing repeat never clears the first reading: only a
+        good reading inside the limit does.
     """
+    stands: Verdict = "present" if state is not None and state.present else "held"
     if limit.beyond(sample.value):
-        if state is not None and state.present:
-            return replace(state, repeat_due_at=None), "present", ""
-        if state is not None and sample.at > state.first_at:
-            return replace(state, present=True, repeat_due_at=None), "fires", "confirmed"
-        if state is not None:
-            return state, "held", ""  # the same reading again, as when a limit has changed
-        due = sample.at + timedelta(seconds=repeat_within_s) if repeat_within_s else None
-        first = Confirmation(sample.at, sample.value, due)
-        if needs_repeat or not sample.good:
-            due = due or sample.at + timedelta(seconds=120)
-            return replace(first, repeat_due_at=due), "pending", ""
-        return replace(first, present=True), "fires", "at once"
+        if state is None:
+            return _first(sample, needs_repeat, repeat_within_s, asked_at or sample.at)
+        if sample.at <= state.first_at:
+            return state, stands, ""  # the same reading again, as when a limit has changed
+        path: Path = "" if state.present else "confirmed"
+        return replace(state, present=True, repeat_due_at=None), "fires" if path else "present", path
     if state is None:
         return None, "idle", ""
+    if not sample.good:
+        return state, stands, ""
     if not state.present:
         return None, "idle", ""
     if -limit.depth(sample.value) >= deadband:
         return None, "clears", ""
-    return state, "present", ""
+    return replace(state, repeat_due_at=None), "present", ""
+
+
+def _first(
+    sample: Sample, needs_repeat: bool, repeat_within_s: float, asked_at: datetime
+) -> tuple[Confirmation, Verdict, Path]:
+    """Take the first reading beyond a limit: an alarm at once, or one that waits for its repeat."""
+    waits = needs_repeat or not sample.good
+    within_s = repeat_within_s or (REPEAT_S if waits else 0)
+    due = asked_at + timedelta(seconds=within_s) if within_s else None
+    first = Confirmation(sample.at, sample.value, due, present=not waits)
+    return (first, "pending", "") if waits else (first, "fires", "at once")
