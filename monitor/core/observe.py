@@ -156,7 +156,7 @@ def _record(turn: Turn, observation: Observation, source: str, at: datetime, nom
         return
     if band.near is not None and session.phase == "observation":
         _look_at_readiness(turn, band.near, before, value)
-    if not band.low < value < band.high or slot in bed.tracks:
+    if not band.low < value < band.high or observation.validity != VALID or slot in bed.tracks:
         step_s = _step_s(before, at, nominal_s, source)
         _continuous(turn, band, name, slot, Sample(value, observation.validity == VALID, at, step_s))
 
