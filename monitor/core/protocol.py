@@ -51,8 +51,8 @@ class Filter:
     Any path fires on its own: ``ceiling_s`` seconds beyond the limit whatever the depth (0: at once);
     ``floor`` (metric's unit) reached for ``floor_s``; ``integral`` (unit × s) AND ``min_time_s``; a tier;
     ``net_crossings`` entries within ``net_window_s``. A low-quality sample is held out of the count for at
-    most ``gate_s`` seconds per excursion; after that it counts as real. A closed alarm needs ``rearm_s``
-    at least ``deadband`` inside the limit, or ``settle_s`` inside it at all.
+    most ``gate_s`` seconds since the last good one inside the limit; after that it counts as real. A closed
+    alarm needs ``rearm_s`` at least ``deadband`` inside the limit, or ``settle_s`` inside it at all.
     """
 
     ceiling_s: float

@@ -18,7 +18,9 @@ from monitor.core.filters import Boundary
 from monitor.core.protocol import RANK, Anchor, Checkpoint, Filter, Limit, Phase, Protocol
 from monitor.core.vitals import Mode
 
-KEPT_READINGS = 3  # of each cuff metric: enough for "not rising over the last two" and its baseline window
+# Of each cuff metric: enough to find those of an hour ago when a dose is recorded late (a window that had its
+# reading is not missed), at a cadence of 5 min.
+KEPT_READINGS = 16
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,7 @@ from monitor.core.inputs import (
     StartSession,
     WithdrawDose,
 )
-from monitor.core.limits import drop_unwatched
+from monitor.core.limits import drop_unwatched, judge_again
 from monitor.core.observe import observe_manual
 from monitor.core.protocol import Phase
 from monitor.core.session import Dose, Score, Session
@@ -113,13 +113,17 @@ def close_session(turn: Turn, reason: str, by: str) -> None:
 
 
 def set_phase(turn: Turn, phase: Phase, by: str, reason: str) -> None:
-    """Move the session to a phase; limits that are not live in it end their alarms (AL-28)."""
+    """Move the session to a phase; its limits come into force, those not live in it end alarms (AL-28)."""
     session = turn.bed.session
     if session is None or session.phase == phase:
         return
+    before = {rule.limit.id for band in session.plan.values() for rule in band.rules}
     turn.bed.session = replace(session, phase=phase, phase_at=turn.now)
     turn.tell("PhaseChanged", by=by, reason=reason, phase=phase, was=session.phase)
     drop_unwatched(turn, f"not watched in phase {phase}")
+    for limit in session.protocol.limits:
+        if limit.id not in before:
+            judge_again(turn, limit)
     schedule.judge_cadence(turn)
 
 
