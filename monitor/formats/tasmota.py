@@ -35,6 +35,8 @@ def decode(payload: bytes, context: Context) -> Decoded:
         operation = document.get(key)
         if isinstance(operation, dict) and (content := operation.get("notify") or operation.get("read")):
             return _notification(operation, content, document.get("Time"), context)
+    if isinstance(document.get("StatusSNS"), dict):  # the answer to STATUS 10
+        document = document["StatusSNS"]
     records: list[Record] = []
     for key, sensor in document.items():
         if isinstance(sensor, dict):
