@@ -149,15 +149,15 @@ _MONTH_NAMED = re.compile(r"(?:[A-Za-z]{3}, )?\d{1,2}[ -][A-Za-z]{3}[ -]\d{2,4} 
 
 def _as_iso(text: str) -> str:
     """Rewrite other forms whose day and month cannot be confused: year first, or the month by its name."""
-    text = re.sub(r" ?(?:UTC|GMT)$", "+00:00", text)
-    if match := _YEAR_FIRST.fullmatch(text):
-        year, month, day, rest = match.groups()
-        return f"{year}-{month:0>2}-{day:0>2}{rest}"
     if _MONTH_NAMED.fullmatch(text):
         try:
             return parsedate_to_datetime(text.replace("-", " ", 2)).isoformat()
         except ValueError:
             return text
+    text = re.sub(r" ?(?:UTC|GMT)$", "+00:00", text)
+    if match := _YEAR_FIRST.fullmatch(text):
+        year, month, day, rest = match.groups()
+        return f"{year}-{month:0>2}-{day:0>2}{rest}"
     return text
 
 

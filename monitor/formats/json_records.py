@@ -344,11 +344,11 @@ def _is_absent(value: Any) -> bool:
 
 def _read(leaf: Leaf, name: Name, metric: str, notes: list[str]) -> tuple[Observation, ...]:
     path = ".".join(leaf.path)[:60]
+    if metric == BLOOD_PRESSURE:
+        return read_pressures(leaf.value, name.unit or leaf.unit)
     if isinstance(leaf.value, list):
         notes.append(f"{path}: a list, not used")
         return ()
-    if metric == BLOOD_PRESSURE:
-        return read_pressures(leaf.value, name.unit or leaf.unit)
     if metric == "":
         notes.append(
             f"{path} {shown(leaf.value, 12)}: a body's temperature or a room's? not used (options.metrics)"

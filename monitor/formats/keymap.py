@@ -26,7 +26,7 @@ _MORE = ("no_value", "identity", "metrics")
 _STYLE = Style(
     tuple(
         "mac macaddress bleaddr blemac serial serialnumber imei deveui deviceid devid sensorid monitorid"
-        " thingname clientid device".split()
+        " thingname clientid device address".split()
     ),
     tuple(
         "measuredat timestamp datetime measurementtime recordedat observedat takenat sampledat sampletime"
