@@ -56,7 +56,7 @@ def _notification(operation: dict[str, Any], content: Any, time: Any, context: C
     """Read a GATT value that Tasmota heard."""
     named = str(operation.get("char") or operation.get("notifychar") or operation.get("characteristic") or "")
     code = gatt.find_characteristic(named)
-    if code is None:
+    if code not in CHARACTERISTICS:
         return Decoded((), 1, f"Bluetooth characteristic {named[:40]!r} holds no vital sign of ours")
     if not isinstance(content, str):
         raise Undecodable("the notification's bytes are no text")
