@@ -60,7 +60,7 @@ def _candidates(topic: str, payload: bytes) -> Iterator[str]:
         yield "hl7v2"
     if start[:1] in (b"{", b"["):
         yield from _json_candidates(payload)
-    elif len(payload) >= 5 and any(cut(payload).frames for cut in CUTTERS.values()):
+    elif len(payload) >= 4 and any(cut(payload).frames for cut in CUTTERS.values()):
         yield "serial"
 
 
