@@ -32,9 +32,6 @@ EXIT_CODES = """exit codes:
   4  the broker, the port or the monitor cannot be reached"""
 
 
-MOST_DECODED_BYTES = 1 << 26  # of a file; a message on the broker has its format's own limit
-
-
 class Unusable(Exception):
     """A file cannot be used; the text says which, why, and what to do."""
 
@@ -152,6 +149,7 @@ def _add_device_commands(commands: _Commands) -> None:
 
 
 def _add_reading_commands(commands: _Commands) -> None:
+    from monitor import decode
     from monitor.core.protocol import PHASES
 
     replay = _command(
@@ -183,14 +181,8 @@ def _add_reading_commands(commands: _Commands) -> None:
     )
     _add_config(replay)
 
-    decode = _command(commands, "decode", _decode, "show what we make of a payload, as JSON lines")
-    decode.add_argument("file", help="file that holds the payload; - is standard input")
-    decode.add_argument("--format", default="native", help="format, as in beds.toml, or auto (%(default)s)")
-    decode.add_argument("--device", default="device-1", help="device id, unless the payload names its own")
-    decode.add_argument("--topic", default="", help="topic it came on")
-    decode.add_argument("--zone", help="time zone of times without offset (IANA)")
-    decode.add_argument("--options", type=json.loads, default={}, help="JSON: the device's options")
-    decode.add_argument("--received-at", type=datetime.fromisoformat, help="when it was received (now)")
+    decoding = _command(commands, "decode", _decode, "show what we make of a payload, as JSON lines")
+    decode.add_arguments(decoding)
 
 
 def _add_store_commands(commands: _Commands) -> None:
@@ -450,33 +442,12 @@ def _live_again(chosen: argparse.Namespace) -> int:
 
 
 def _decode(chosen: argparse.Namespace) -> int:
-    from zoneinfo import ZoneInfo
+    from monitor import decode
 
-    from monitor import formats
-    from monitor.formats.recognise import recognise
-    from monitor.formats.show import rows
-
-    if chosen.format not in (*formats.FORMATS, "auto"):
-        print(f"no format {chosen.format!r}; known are {', '.join(formats.FORMATS)}", file=sys.stderr)
-        return WRONG_USE
-    payload = sys.stdin.buffer.read() if chosen.file == "-" else Path(chosen.file).read_bytes()
-    received_at = chosen.received_at or datetime.now(UTC)
-    zone = ZoneInfo(chosen.zone) if chosen.zone else None
-    context = formats.Context(chosen.device, received_at, chosen.topic, False, zone, chosen.options)
     try:
-        if chosen.format == "auto":
-            found = recognise(payload, context)
-            if found is None:
-                raise formats.Undecodable("no format finds a value in it; name one with --format")
-            chosen.format = found.format
-            print(f"format: {found.format}", file=sys.stderr)
-        decoded = formats.decode(chosen.format, payload, context, limit=MOST_DECODED_BYTES)
-    except formats.Undecodable as fault:
-        print(f"quarantined: {fault}", file=sys.stderr)
-        return BAD_FILE
-    for row in rows(decoded, context):
-        print(json.dumps(row, ensure_ascii=False))
-    return DONE
+        return decode.run(chosen)
+    except OSError as fault:
+        raise Unusable(f"{fault.filename}: {fault.strerror}; give a file, or - for standard input") from fault
 
 
 def _export(chosen: argparse.Namespace) -> int:

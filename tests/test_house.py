@@ -113,6 +113,7 @@ FLOORS: dict[str, tuple[str, ...]] = {
     # Programs of their own: they talk to the broker, and know the monitor only by its formats and files.
     "monitor.bridge": GROUND,
     "monitor.discover": GROUND,
+    "monitor.decode": GROUND,
     # Lays out a site before anything runs; the first person is made by the house's own list of users.
     "monitor.install": (*GROUND, "monitor.web"),
     "monitor.app": (*GROUND, *ROOMS),

@@ -37,7 +37,7 @@ _PAYLOAD_KEYS = (
     "rawData",
 )
 _ADDRESS_KEYS = ("mac", "address", "addr", "ble_addr", "device", "id")
-_UUID_KEYS = ("characteristic", "char", "uuid", "characteristic_uuid", "characteristicUuid")
+UUID_KEYS = ("characteristic", "char", "uuid", "characteristic_uuid", "characteristicUuid")
 _TIME_KEYS = ("timestamp", "time", "ts")
 # A characteristic's number, not in the midst of a longer one such as an address: "2A37", "0x2a37", its UUID.
 _UUID = re.compile(
@@ -136,7 +136,7 @@ def find_characteristic(text: str) -> str | None:
 def _characteristic(document: dict[str, Any] | None, context: Context) -> str:
     candidates = [str(context.options.get("characteristic", "")), context.topic]
     if document is not None:
-        candidates[1:1] = [str(document[key])[:64] for key in _UUID_KEYS if key in document]
+        candidates[1:1] = [str(document[key])[:64] for key in UUID_KEYS if key in document]
     for text in candidates:
         if (code := find_characteristic(text)) is not None:
             return code

@@ -63,11 +63,12 @@ class Style:
 
 
 class Leaf(NamedTuple):
-    """One value in a record, with its path and the unit that stands beside it."""
+    """One value in a record, with its path, the unit that stands beside it, and where its record stands."""
 
     path: Path
     value: Any
     unit: str = ""
+    above: Path = ()
 
 
 @dataclass(slots=True)
@@ -88,32 +89,34 @@ def records_of(document: Any, style: Style, label: str = "") -> list[Record]:
 
 
 def _walk(
-    node: Any, above: Record, style: Style, depth: int, budget: list[int], label: str = ""
+    node: Any, above: Record, style: Style, depth: int, budget: list[int], label: str = "", place: Path = ()
 ) -> Iterator[Record]:
     if depth > _MAX_DEPTH:
         return
     if isinstance(node, list):
         for entry in node:
-            yield from _walk(entry, above, style, depth + 1, budget, label)
+            yield from _walk(entry, above, style, depth + 1, budget, label, place)
     elif isinstance(node, dict):
         here = Record()
-        lists: list[list[Any]] = []
+        lists: list[tuple[Path, list[Any]]] = []
         _flatten(node, (), here.leaves, lists, depth, budget, label)
+        if place:
+            here.leaves = [leaf._replace(above=place) for leaf in here.leaves]
         here.subject = _named(here.leaves, _SUBJECTS) or above.subject
         here.identity = _named(here.leaves, style.identity_keys) or above.identity
         here.at = _dated(_first(here.leaves, style.time_keys, above.at), here.leaves)
         here.gateway_at = _first(here.leaves, style.gateway_time_keys, above.gateway_at)
         if here.leaves:
             yield here
-        for entries in lists:
-            yield from _walk(entries, here, style, depth + 1, budget, label)
+        for path, entries in lists:
+            yield from _walk(entries, here, style, depth + 1, budget, label, (*place, *path))
 
 
 def _flatten(
     node: dict[str, Any],
     path: Path,
     leaves: list[Leaf],
-    lists: list[list[Any]],
+    lists: list[tuple[Path, list[Any]]],
     depth: int,
     budget: list[int],
     label: str = "",
@@ -132,7 +135,7 @@ def _flatten(
         elif isinstance(value, dict):
             _flatten(value, (*path, key), leaves, lists, depth + 1, budget)
         elif isinstance(value, list) and any(isinstance(entry, dict) for entry in value):
-            lists.append(value)
+            lists.append(((*path, key), value))
         elif label and plain(key) in GENERIC and name_of((label,)):
             leaves.append(Leaf((label,), value, unit))
         else:
@@ -287,7 +290,7 @@ def read_leaves(leaves: list[Leaf], own: Mapping[str, Any], body_temperature: bo
     """
     named = [(leaf, found) for leaf in leaves if (found := _own_name(leaf, own) or name_of(leaf.path))]
     company = {name.metric for leaf, name in named if not _is_absent(leaf.value)}
-    seen: dict[str, tuple[Observation, Path]] = {}
+    seen: dict[str, tuple[Observation, Leaf | None]] = {}
     mixed: dict[str, str] = {}
     faults: list[str] | None = None
     drill = False
@@ -304,14 +307,15 @@ def read_leaves(leaves: list[Leaf], own: Mapping[str, Any], body_temperature: bo
         else:
             metric = settle(name.metric, company)
         for one in _read(leaf, name, metric, notes):
-            rival, path = seen.get(one.metric, (None, ()))
+            rival, other = seen.get(one.metric, (None, None))
             if rival is None or (rival.value is None and one.value is not None):
-                seen[one.metric] = (one, leaf.path)
+                seen[one.metric] = (one, leaf)
             elif one.value != rival.value:
                 sent = "no value" if one.value is None else f"{one.value:g}"
                 notes.append(f"second {one.metric} under {'.'.join(leaf.path)[:60]}: {sent}, not used")
-                if one.value is not None and _are_siblings(leaf.path, path):
-                    mixed[one.metric] = f"several under {'.'.join(path)[:40]} and {'.'.join(leaf.path)[:40]}"
+                if one.value is not None and other is not None and _are_siblings(leaf, other):
+                    places = (".".join((*found.above, *found.path))[:40] for found in (other, leaf))
+                    mixed[one.metric] = f"several, under {' and '.join(places)}"
     if drill:
         notes.append("marked as simulated: taken as drill")
     said = None if faults is None else tuple(dict.fromkeys(faults))
@@ -324,11 +328,12 @@ def read_leaves(leaves: list[Leaf], own: Mapping[str, Any], body_temperature: bo
     return Values(judge_pressures(observations), said, drill, len(unnamed), tuple(notes), unread)
 
 
-def _are_siblings(path: Path, other: Path) -> bool:
+def _are_siblings(leaf: Leaf, other: Leaf) -> bool:
     """Say whether two values stand under one name in two objects of one parent: {"a": {x}, "b": {x}}."""
-    if len(path) != len(other) or len(path) < 2 or path[-1] != other[-1]:
+    first, second = (*leaf.above, *leaf.path), (*other.above, *other.path)
+    if len(first) != len(second) or first[-1] != second[-1]:
         return False
-    return sum(one != two for one, two in zip(path, other, strict=True)) == 1
+    return sum(one != two for one, two in zip(first, second, strict=True)) == 1
 
 
 def _own_name(leaf: Leaf, own: Mapping[str, Any]) -> Name | None:

@@ -2,11 +2,11 @@
 
 The messages are of our own making, from published standards and guides; none is a recording.
 
-Keys of a story: ``name``; ``message`` (text) or ``hex``; ``topic``, ``zone``, ``retained``, ``options``; then
-what it gives: ``gives`` (metric = value, or "none"), ``device``, ``at``, ``gateway_at``, ``faults``,
-``online``, ``mode``, ``doubtful`` (metrics that are questionable), ``says`` (words in a note or reason), or
-``report`` (a list of those, for several); ``unread``; or ``nothing`` (words of the note of a good message
-without a reading); or ``refused`` (words of the reason for the quarantine).
+Keys of a story: ``name``; ``message`` (text in ``charset``) or ``hex``; ``topic``, ``zone``, ``retained``,
+``options``; then what it gives: ``gives`` (metric = value, or "none"), ``device``, ``at``, ``gateway_at``,
+``faults``, ``online``, ``mode``, ``doubtful`` (metrics that are questionable), ``says`` (words in a note or
+reason), or ``report`` (a list of those, for several); ``unread``; or ``nothing`` (words of the note of a good
+message without a reading); or ``refused`` (words of the reason for the quarantine).
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def payload_of(story: Story) -> bytes:
     if "hex" in story:
         return bytes.fromhex(story["hex"])
     text: str = story["message"]
-    return text.strip("\n").encode()
+    return text.strip("\n").encode(story.get("charset", "utf-8"))
 
 
 def hold(story: Story, payload: bytes | None = None) -> None:
