@@ -106,8 +106,9 @@ class Findings:
             )
             more = f"#   ... and {len(rows) - 40} more topics\n" if len(rows) > 40 else ""
             parts.append(
-                "# No vital sign that we know on these topics (messages, topic, what they hold). If a key is one,\n"
-                f'# name it: format = "keymap" and options.metrics (docs/devices.md):\n{named}{more}'
+                "# No vital sign that we know on these topics (messages, topic, what they hold).\n"
+                '# If a key is one, name it: format = "keymap" and options.metrics (docs/devices.md):\n'
+                f"{named}{more}"
             )
         return "\n".join(parts)
 

@@ -94,7 +94,7 @@ def test_what_is_no_device_is_listed_and_not_proposed() -> None:
 
 
 def test_keys_that_no_rule_knows_are_shown_so_that_they_can_be_named() -> None:
-    """Issue 7.4: anything that reaches a broker becomes observations by configuration: here is what to name."""
+    """Issue 7.4: by configuration alone: here is what to name."""
     findings = discover.Findings()
     findings.add("fleet/9", b'{"o2_idx": 97, "p_idx": 61}', NOON)
     proposal = findings.propose()
