@@ -463,9 +463,8 @@ def _export(chosen: argparse.Namespace) -> int:
         record = Embedded(configuration.store).record(chosen.session)
     except LookupError as fault:
         raise Unusable(str(fault)) from fault
-    site = configuration.clinic.site
     try:
-        made = export.render(record, site=site.name, zone=site.zone)
+        made = export.render(record, configuration.clinic.site)
     except ValueError as fault:
         raise Unusable(f"{chosen.session} as {chosen.format}: {fault}") from fault
     target = chosen.output or Path(f"{chosen.session}{export.suffix}")

@@ -139,9 +139,7 @@ class Site:
         site = self.configuration.clinic.site
 
         def maker(row: Any) -> Any:
-            return lambda session_id: row.render(
-                self.archive.record(session_id), site=site.name, zone=site.zone
-            )
+            return lambda session_id: row.render(self.archive.record(session_id), site)
 
         return {
             name: web.Export(

@@ -25,11 +25,20 @@ class _Strict(BaseModel):
 
 
 class Site(_Strict):
-    """Who we are: ``id`` is part of every topic, ``zone`` (IANA) is for display only."""
+    """Who we are: ``id`` is part of every topic, ``name`` and ``zone`` (IANA) are for display only.
+
+    ``exported_as`` is for a site whose patients and devices are known elsewhere by another name than its id.
+    """
 
     id: Name = "clinic"
     name: str = "Clinic"
     zone: str = "UTC"
+    exported_as: str = ""
+
+    @property
+    def identity(self) -> str:
+        """Return what the site's patients and devices hang on in FHIR and HL7; it must never change."""
+        return self.exported_as or self.id
 
 
 class Broker(_Strict):
