@@ -176,7 +176,7 @@ DOORS: dict[str, tuple[str, ...]] = {
     "apprise": ("monitor.notify",),
     "influxdb_client": ("monitor.series",),
     "urllib3": ("monitor.series",),  # what influxdb-client raises when nobody answers
-    "sqlite3": ("monitor.journal", "monitor.series", "monitor.bridge"),
+    "sqlite3": ("monitor.journal", "monitor.series", "monitor.bridge", "monitor.records.outbox"),
     "fastapi": ("monitor.web",),
     "starlette": ("monitor.web",),
     "uvicorn": ("monitor.web",),

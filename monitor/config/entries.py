@@ -98,6 +98,30 @@ class Series(_Strict):
         return read_secret(self.token_env, self.token_file)
 
 
+# Plain http is for this machine only: records never leave it unencrypted (ALARMS 5).
+_HTTPS = r"^(https://[^\s/@]+(/\S*)?|http://(127\.0\.0\.1|localhost)(:\d+)?(/\S*)?)?$"
+
+
+class Fhir(_Strict):
+    """Where records of sessions go as FHIR R4; without ``url`` nowhere (``docs/records.md``).
+
+    ``when``: as soon as a clinician has ``signed``, or already when the session has ``ended``.
+    ``lag_alarm_s`` is how long a record may wait before somebody is told.
+    """
+
+    url: str = Field("", pattern=_HTTPS)
+    when: Literal["signed", "ended"] = "signed"
+    token_env: str = ""
+    token_file: str = ""
+    tls_ca: str = ""
+    timeout_s: float = Field(30.0, ge=0.5, le=300)
+    lag_alarm_s: float = Field(3600.0, ge=5, le=7 * 86400)
+
+    def token(self) -> str:
+        """Return the bearer token; empty when none is configured."""
+        return read_secret(self.token_env, self.token_file)
+
+
 class Web(_Strict):
     """Where the pages are served; ``public_url`` is what links in messages start with."""
 
@@ -228,6 +252,7 @@ class Clinic(_Strict):
     broker: Broker = Broker()
     store: Store = Store()
     series: Series = Series()
+    fhir: Fhir = Fhir()
     web: Web = Web()
     notify: Notify = Notify()
     watchdog: Watchdog = Watchdog()

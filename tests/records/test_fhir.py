@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import json
-import threading
-from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from uuid import uuid5
 
@@ -20,6 +17,7 @@ from monitor.records import fhir
 from monitor.records.push import PushFailed, delay_s, push
 from monitor.records.story import Story
 from tests.conftest import find_free_port
+from tests.records.conftest import Answer, Stub
 from tests.records.scene import EVERY_SCENE, cuffs_only, esketamine, noted, scene
 
 SITE = Site(id="klinika", name="Klinika", zone="Asia/Kolkata")
@@ -173,68 +171,6 @@ def test_a_note_with_control_signs_stays_valid() -> None:
 
 
 # --- a server -----------------------------------------------------------------------------------------------
-
-Answer = tuple[int, dict[str, str], bytes]
-
-
-class Stub:
-    """A FHIR server on loopback: it keeps resources by identity and answers as it is told to first."""
-
-    def __init__(self) -> None:
-        self.port = find_free_port()
-        self.first: list[Callable[[], Answer]] = []
-        self.kept: dict[str, dict[str, Any]] = {}
-        self.requests: list[tuple[str, dict[str, str]]] = []
-        stub = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["Content-Length"]))
-                stub.requests.append((self.path, dict(self.headers)))
-                code, headers, answer = stub.first.pop(0)() if stub.first else stub.transact(body)
-                self.send_response(code)
-                for name, value in {"Content-Length": str(len(answer)), **headers}.items():
-                    self.send_header(name, value)
-                self.end_headers()
-                self.wfile.write(answer)
-
-            def log_message(self, *_: Any) -> None:
-                pass
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", self.port), Handler)
-        threading.Thread(target=self.server.serve_forever, args=(0.02,), daemon=True).start()
-
-    @property
-    def url(self) -> str:
-        """The server's base address."""
-        return f"http://127.0.0.1:{self.port}/fhir"
-
-    def transact(self, body: bytes) -> Answer:
-        """Do a transaction as FHIR R4 says: PUT replaces by search, POST with ifNoneExist creates once."""
-        found = json.loads(Bundle.model_validate_json(body).model_dump_json())
-        entries = []
-        for one in found["entry"]:
-            request, kind = one["request"], one["resource"]["resourceType"]
-            key = f"{kind}?{request['ifNoneExist']}" if request["method"] == "POST" else request["url"]
-            status = "200 OK" if key in self.kept else "201 Created"
-            if not (request["method"] == "POST" and key in self.kept):
-                self.kept[key] = one["resource"]
-            place = list(self.kept).index(key)
-            entries.append({"response": {"status": status, "location": f"{kind}/{place}/_history/1"}})
-        return (
-            200,
-            {},
-            json.dumps({"resourceType": "Bundle", "type": "transaction-response", "entry": entries}).encode(),
-        )
-
-
-@pytest.fixture
-def stub() -> Iterator[Stub]:
-    """Give a stub server on a port of its own."""
-    server = Stub()
-    yield server
-    server.server.shutdown()
-    server.server.server_close()
 
 
 def content() -> bytes:
