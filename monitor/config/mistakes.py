@@ -62,7 +62,7 @@ def clinic_mistakes(clinic: Clinic, beds: Collection[str] | None) -> Iterator[Mi
     yield from _broker(clinic.broker)
     yield from _store(clinic.store)
     yield from _series(clinic.series)
-    yield from _server("fhir", clinic.fhir)
+    yield from _fhir(clinic.fhir)
     yield from _targets(clinic.notify.targets)
     yield from _routes(clinic.notify, beds)
     yield from _people(clinic.notify)
@@ -112,6 +112,17 @@ def _series(series: Series) -> Iterator[Mistake]:
     if series.read and not series.url:
         yield Mistake(CLINIC, "series.read", "there is nothing to read from", "add url, or remove read")
     yield from _server("series", series)
+
+
+# Plain http is for this machine only: records never leave it unencrypted (ALARMS 5).
+_ENCRYPTED = re.compile(r"https://[^\s/@]+(/\S*)?|http://(127\.0\.0\.1|localhost)(:\d+)?(/\S*)?")
+
+
+def _fhir(server: Fhir) -> Iterator[Mistake]:
+    if server.url and not _ENCRYPTED.fullmatch(server.url):
+        text = "not an https address without user and password"
+        yield Mistake(CLINIC, "fhir.url", text, "give the server's base, such as 'https://ehr.example/fhir'")
+    yield from _server("fhir", server)
 
 
 def _server(name: str, server: Series | Fhir) -> Iterator[Mistake]:
