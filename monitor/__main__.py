@@ -32,9 +32,6 @@ EXIT_CODES = """exit codes:
   4  the broker, the port or the monitor cannot be reached"""
 
 
-MOST_DECODED_BYTES = 1 << 26  # of a file; a message on the broker has its format's own limit
-
-
 class Unusable(Exception):
     """A file cannot be used; the text says which, why, and what to do."""
 
@@ -152,6 +149,7 @@ def _add_device_commands(commands: _Commands) -> None:
 
 
 def _add_reading_commands(commands: _Commands) -> None:
+    from monitor import decode
     from monitor.core.protocol import PHASES
 
     replay = _command(
@@ -183,14 +181,8 @@ def _add_reading_commands(commands: _Commands) -> None:
     )
     _add_config(replay)
 
-    decode = _command(commands, "decode", _decode, "show what we make of a payload, as JSON lines")
-    decode.add_argument("file", help="file that holds the payload; - is standard input")
-    decode.add_argument("--format", default="native", help="format, as in beds.toml, or auto (%(default)s)")
-    decode.add_argument("--device", default="device-1", help="device id, unless the payload names its own")
-    decode.add_argument("--topic", default="", help="topic it came on")
-    decode.add_argument("--zone", help="time zone of times without offset (IANA)")
-    decode.add_argument("--options", type=json.loads, default={}, help="JSON: the device's options")
-    decode.add_argument("--received-at", type=datetime.fromisoformat, help="when it was received (now)")
+    decoding = _command(commands, "decode", _decode, "show what we make of a payload, as JSON lines")
+    decode.add_arguments(decoding)
 
 
 def _add_store_commands(commands: _Commands) -> None:
@@ -203,6 +195,15 @@ def _add_store_commands(commands: _Commands) -> None:
         parser.add_argument("session", help="session id, as `afterwatch sessions` lists them")
         parser.add_argument("--format", default="pdf" if name == "report" else "csv", help="(%(default)s)")
         parser.add_argument("--output", type=Path, help="file to write; - is standard output")
+    importing = _command(
+        commands,
+        "import",
+        _import,
+        "take in records that `export` wrote as jsonl or csv",
+        "They are kept beside the journal, which is only read: a running monitor is not disturbed.",
+    )
+    _add_config(importing)
+    importing.add_argument("files", nargs="+", type=Path, metavar="FILE", help="as exported, unchanged")
     verify = _command(commands, "verify", _verify, "check the journal: pages, and the chain of outcomes")
     _add_config(verify)
     backup = _command(commands, "backup", _backup, "copy the journal while it is in use")
@@ -350,20 +351,45 @@ def _password(chosen: argparse.Namespace) -> str:
 
 
 def _sessions(chosen: argparse.Namespace) -> int:
+    from monitor.records.imported import Imports
+
+    store = _load(chosen).store
+    archive = _archive(store)
+    for one in archive.sessions(patient_code=chosen.patient, limit=1000) if archive else ():
+        _print_session(one, chosen.json, imported=False)
+    imports, code = Imports(store), DONE
+    for session_id in imports.sessions():
+        try:
+            one = imports.record(session_id).summary
+        except ValueError as fault:
+            print(f"afterwatch: imported record {session_id}: {fault}", file=sys.stderr)
+            code = BAD_FILE
+        else:
+            if chosen.patient in ("", one.patient_code):
+                _print_session(one, chosen.json, imported=True)
+    return code
+
+
+def _print_session(one: Any, as_json: bool, *, imported: bool) -> None:
     from dataclasses import asdict
 
+    if as_json:
+        print(json.dumps({**asdict(one), "imported": imported}, default=str))
+        return
+    ended = f"{one.ended_at:%H:%M}" if one.ended_at else "running"
+    mark = "  imported" if imported else ""
+    print(
+        f"{one.session_id}  {one.started_at:%Y-%m-%d %H:%M} to {ended} UTC  {one.bed_id}  "
+        f"{one.patient_code}  {one.protocol}  {one.mode}  {one.alarms} alarms ({one.high} high){mark}"
+    )
+
+
+def _archive(store: Path) -> Any:
+    """Return the journal as people read it, or ``None`` when there is none in this store."""
     from monitor.series.embedded import Embedded
 
-    for one in Embedded(_load(chosen).store).sessions(patient_code=chosen.patient, limit=1000):
-        if chosen.json:
-            print(json.dumps(asdict(one), default=str))
-        else:
-            ended = f"{one.ended_at:%H:%M}" if one.ended_at else "running"
-            print(
-                f"{one.session_id}  {one.started_at:%Y-%m-%d %H:%M} to {ended} UTC  {one.bed_id}  "
-                f"{one.patient_code}  {one.protocol}  {one.mode}  {one.alarms} alarms ({one.high} high)"
-            )
-    return DONE
+    archive = Embedded(store)
+    return archive if archive.path.exists() else None
 
 
 def _protocol(chosen: argparse.Namespace) -> Any:
@@ -450,51 +476,28 @@ def _live_again(chosen: argparse.Namespace) -> int:
 
 
 def _decode(chosen: argparse.Namespace) -> int:
-    from zoneinfo import ZoneInfo
+    from monitor import decode
 
-    from monitor import formats
-    from monitor.formats.recognise import recognise
-    from monitor.formats.show import rows
-
-    if chosen.format not in (*formats.FORMATS, "auto"):
-        print(f"no format {chosen.format!r}; known are {', '.join(formats.FORMATS)}", file=sys.stderr)
-        return WRONG_USE
-    payload = sys.stdin.buffer.read() if chosen.file == "-" else Path(chosen.file).read_bytes()
-    received_at = chosen.received_at or datetime.now(UTC)
-    zone = ZoneInfo(chosen.zone) if chosen.zone else None
-    context = formats.Context(chosen.device, received_at, chosen.topic, False, zone, chosen.options)
     try:
-        if chosen.format == "auto":
-            found = recognise(payload, context)
-            if found is None:
-                raise formats.Undecodable("no format finds a value in it; name one with --format")
-            chosen.format = found.format
-            print(f"format: {found.format}", file=sys.stderr)
-        decoded = formats.decode(chosen.format, payload, context, limit=MOST_DECODED_BYTES)
-    except formats.Undecodable as fault:
-        print(f"quarantined: {fault}", file=sys.stderr)
-        return BAD_FILE
-    for row in rows(decoded, context):
-        print(json.dumps(row, ensure_ascii=False))
-    return DONE
+        return decode.run(chosen)
+    except OSError as fault:
+        raise Unusable(f"{fault.filename}: {fault.strerror}; give a file, or - for standard input") from fault
 
 
 def _export(chosen: argparse.Namespace) -> int:
     from monitor import records
-    from monitor.series.embedded import Embedded
 
     configuration = _load(chosen)
     if chosen.format not in records.EXPORTS:
         print(f"no format {chosen.format!r}; known are {', '.join(records.EXPORTS)}", file=sys.stderr)
         return WRONG_USE
     export = records.EXPORTS[chosen.format]
+    record, imported = _find_record(configuration.store, chosen.session)
+    if imported and chosen.format in ("fhir", "hl7"):
+        site = configuration.clinic.site.identity
+        print(f"an imported record: the file names its patient as one of site {site!r}", file=sys.stderr)
     try:
-        record = Embedded(configuration.store).record(chosen.session)
-    except LookupError as fault:
-        raise Unusable(str(fault)) from fault
-    site = configuration.clinic.site
-    try:
-        made = export.render(record, site=site.name, zone=site.zone)
+        made = export.render(record, configuration.clinic.site)
     except ValueError as fault:
         raise Unusable(f"{chosen.session} as {chosen.format}: {fault}") from fault
     target = chosen.output or Path(f"{chosen.session}{export.suffix}")
@@ -504,6 +507,50 @@ def _export(chosen: argparse.Namespace) -> int:
         target.write_bytes(made)
         print(f"{target}: {len(made)} bytes")
     return DONE
+
+
+def _find_record(store: Path, session_id: str) -> tuple[Any, bool]:
+    """Return a session's record, of the journal or imported, and whether it was imported."""
+    from monitor.records.imported import Imports
+
+    archive = _archive(store)
+    if archive is not None and archive.summary(session_id) is not None:
+        return archive.record(session_id), False
+    try:
+        return Imports(store).record(session_id), True
+    except (LookupError, ValueError) as fault:
+        raise Unusable(str(fault)) from fault
+
+
+def _import(chosen: argparse.Namespace) -> int:
+    store = _load(chosen).store
+    code = DONE
+    for file in chosen.files:
+        try:
+            became = _take_in(store, file)
+        except (ValueError, OSError) as fault:
+            print(f"afterwatch: {file}: {getattr(fault, 'strerror', None) or fault}", file=sys.stderr)
+            code = BAD_FILE
+        else:
+            print(f"{file}: {became}")
+    return code
+
+
+def _take_in(store: Path, file: Path) -> str:
+    """Import one file; return what became of it. Raises ValueError or OSError with the reason."""
+    from monitor.records import imported, readback, table
+
+    record = readback.read(sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes())
+    name, archive = record.summary.session_id, _archive(store)
+    if archive is not None and archive.summary(name) is not None:
+        if imported.covers(archive.record(name), record):
+            return f"{name} is in the journal; nothing to do"
+        raise ValueError(f"the journal has session {name} itself and says otherwise; the journal counts")
+    if not imported.Imports(store).add(record):
+        return f"{name} was imported before; nothing to do"
+    measurements = sum(len(trace.at) for trace in record.traces)
+    digest = table.digest(record)
+    return f"{name}: {measurements} measurements, {len(record.entries)} entries, digest {digest}"
 
 
 def _verify(chosen: argparse.Namespace) -> int:

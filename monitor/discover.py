@@ -21,7 +21,7 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
 from monitor.config import Broker
 from monitor.core.vitals import METRICS, Report
-from monitor.formats import Context
+from monitor.formats import Context, Undecodable, decode
 from monitor.formats.recognise import recognise
 
 MAX_DEVICES = 500
@@ -60,14 +60,17 @@ class Findings:
         self.messages = 0
         self.devices: dict[tuple[str, str], Heard] = {}
         self.unread: dict[str, int] = {}
+        self.names: dict[str, tuple[str, ...]] = {}
 
     def add(self, topic: str, payload: bytes, received_at: datetime, retained: bool = False) -> None:
         """Take one message; a retained one tells what a device is, not how often it speaks."""
         self.messages += 1
-        found = recognise(payload, Context(topic, received_at, topic, retained))
+        context = Context(topic, received_at, topic, retained)
+        found = recognise(payload, context)
         if found is None:
             if topic in self.unread or len(self.unread) < MAX_TOPICS:
                 self.unread[topic] = self.unread.get(topic, 0) + 1
+                self.names[topic] = unread_names(payload, context)
             return
         for report in found.decoded.reports:
             self._note(found.format, topic, report)
@@ -98,10 +101,28 @@ class Findings:
             parts.append(f"# Heard to be online or offline only: {', '.join(map(_shown, only_there))}\n")
         if self.unread:
             rows = sorted(self.unread.items(), key=lambda row: -row[1])
-            named = "".join(f"#   {count:6d}  {_shown(topic)}\n" for topic, count in rows[:40])
+            named = "".join(
+                f"#   {count:6d}  {_shown(topic)}{self._holds(topic)}\n" for topic, count in rows[:40]
+            )
             more = f"#   ... and {len(rows) - 40} more topics\n" if len(rows) > 40 else ""
-            parts.append(f"# No vital sign that we know on these topics (messages, topic):\n{named}{more}")
+            parts.append(
+                "# No vital sign that we know on these topics (messages, topic, what they hold).\n"
+                '# If a key is one, name it: format = "keymap" and options.metrics (docs/devices.md):\n'
+                f"{named}{more}"
+            )
         return "\n".join(parts)
+
+    def _holds(self, topic: str) -> str:
+        names = self.names.get(topic, ())
+        return f": {_shown(', '.join(names))}" if names else ""
+
+
+def unread_names(payload: bytes, context: Context) -> tuple[str, ...]:
+    """Return the keys of a JSON message whose numbers no rule knows."""
+    try:
+        return decode("keymap", payload, context).unread[:8]
+    except Undecodable:
+        return ()
 
 
 def _entry(heard: Heard, taken: set[str]) -> str:

@@ -30,7 +30,18 @@ def test_every_command_explains_itself_and_its_exit_codes() -> None:
     whole = afterwatch("--help")
     assert whole.returncode == 0
     assert "Not a primary alarm" in whole.stdout
-    for name in ("demo", "run", "check", "users", "sessions", "replay", "decode", "report", "verify"):
+    for name in (
+        "demo",
+        "run",
+        "check",
+        "users",
+        "sessions",
+        "replay",
+        "decode",
+        "report",
+        "import",
+        "verify",
+    ):
         one = afterwatch(name, "--help")
         assert one.returncode == 0
         assert "exit codes:" in one.stdout, name

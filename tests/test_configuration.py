@@ -118,6 +118,22 @@ def protocol(name: str, old: str, new: str, key: str, text: str, remedy: str) ->
 
 CASES = [
     # --- clinic.toml: shape -------------------------------------------------------------------------------
+    clinic(
+        "records over plain http",
+        "[web]",
+        '[fhir]\nurl = "http://ehr.example/fhir"\n[web]',
+        "fhir.url",
+        "not an https address without user and password",
+        "give the server's base, such as 'https://ehr.example/fhir'",
+    ),
+    clinic(
+        "a token that is not there",
+        "[web]",
+        '[fhir]\nurl = "https://ehr.example/fhir"\ntoken_env = "NOBODY_SET_THIS"\n[web]',
+        "fhir.token",
+        "NOBODY_SET_THIS is not there or empty",
+        "set it, or remove the key",
+    ),
     clinic("unknown table", "[web]", "[webb]", "webb", "nobody knows this key", SPELL),
     clinic("unknown key", 'zone = "E', 'zones = "E', "site.zones", "nobody knows this key", SPELL),
     clinic(

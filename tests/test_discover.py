@@ -93,6 +93,16 @@ def test_what_is_no_device_is_listed_and_not_proposed() -> None:
     assert "kitchen" not in "".join(devices(heard()))
 
 
+def test_keys_that_no_rule_knows_are_shown_so_that_they_can_be_named() -> None:
+    """Issue 7.4: by configuration alone: here is what to name."""
+    findings = discover.Findings()
+    findings.add("fleet/9", b'{"o2_idx": 97, "p_idx": 61}', NOON)
+    proposal = findings.propose()
+    assert "fleet/9: o2_idx, p_idx" in proposal
+    assert "options.metrics" in proposal
+    assert tomllib.loads(proposal) == {}
+
+
 def test_a_device_without_a_zone_is_asked_for_one() -> None:
     """Issue 7.4: a local time without an offset needs the device's zone."""
     assert '# zone = "' in heard().propose().split('id = "watch-7"')[1]

@@ -116,6 +116,7 @@ FLOORS: dict[str, tuple[str, ...]] = {
     # Programs of their own: they talk to the broker, and know the monitor only by its formats and files.
     "monitor.bridge": GROUND,
     "monitor.discover": GROUND,
+    "monitor.decode": GROUND,
     # Lays out a site before anything runs; the first person is made by the house's own list of users.
     "monitor.install": (*GROUND, "monitor.web"),
     "monitor.app": (*GROUND, *ROOMS, "monitor.safekeeping"),
@@ -178,7 +179,13 @@ DOORS: dict[str, tuple[str, ...]] = {
     "apprise": ("monitor.notify",),
     "influxdb_client": ("monitor.series",),
     "urllib3": ("monitor.series",),  # what influxdb-client raises when nobody answers
-    "sqlite3": ("monitor.journal", "monitor.safekeeping", "monitor.series", "monitor.bridge"),
+    "sqlite3": (
+        "monitor.journal",
+        "monitor.safekeeping",
+        "monitor.series",
+        "monitor.bridge",
+        "monitor.records.outbox",
+    ),
     "fastapi": ("monitor.web",),
     "starlette": ("monitor.web",),
     "uvicorn": ("monitor.web",),

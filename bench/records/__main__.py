@@ -19,12 +19,13 @@ from fhir.resources.R4B.bundle import Bundle
 from reportlab.graphics.shapes import Drawing, PolyLine
 from reportlab.platypus import SimpleDocTemplate, Table
 
+from monitor.config import Site
 from monitor.core.record import SessionRecord
 from monitor.records import EXPORTS, fhir, readback, table
 from monitor.records.story import Story
 from tests.records.scene import esketamine
 
-SITE = {"site": "Klinika", "zone": "Asia/Kolkata"}
+SITE = Site(id="klinika", name="Klinika", zone="Asia/Kolkata")
 ROUNDS = 5
 
 
@@ -78,8 +79,8 @@ def main() -> None:
     values = sum(len(trace.at) for trace in record.traces)
     size = f"{values} readings, {len(record.entries)} entries, {len(story.alarms)} alarms"
     print(f"four hours, {size}; best of {ROUNDS}")
-    bundle = json.dumps(fhir.build(record, **SITE)).encode()
-    lines, cells = table.as_jsonl(record), table.as_csv(record)
+    bundle = json.dumps(fhir.build(record, SITE)).encode()
+    lines, cells = table.as_jsonl(record), table.as_csv(record, SITE)
     peers: dict[str, tuple[str, Callable[[], object]]] = {
         "pdf": ("ReportLab, every point, one table", lambda: plain_pdf(record)),
         "csv": ("csv.writer, three columns", lambda: plain_csv(record)),
@@ -93,8 +94,8 @@ def main() -> None:
     }
     print(f"{'way out':10} {'bytes':>9} {'ours ms':>9} {'peer ms':>9} {'ratio':>6}  peer")
     for name, (title, peer) in peers.items():
-        made = len(EXPORTS[name].render(record, **SITE))
-        ours, theirs = best_ms(lambda name=name: EXPORTS[name].render(record, **SITE)), best_ms(peer)
+        made = len(EXPORTS[name].render(record, SITE))
+        ours, theirs = best_ms(lambda name=name: EXPORTS[name].render(record, SITE)), best_ms(peer)
         print(f"{name:10} {made:9} {ours:9.1f} {theirs:9.1f} {ours / theirs:6.2f}  {title}")
     parsers: dict[str, tuple[bytes, Callable[[], object]]] = {
         "jsonl in": (lines, lambda: [json.loads(line) for line in lines.splitlines()]),

@@ -25,6 +25,7 @@ from monitor.clock import SystemClock
 from monitor.config import Configuration
 from monitor.core import inputs as given
 from monitor.journal import Due
+from monitor.records.outbox import Outbox
 from monitor.schema import FILE
 from monitor.series.embedded import Embedded
 from monitor.series.mirror import Mirror
@@ -49,6 +50,7 @@ class Site:
         self.monitor = Monitor(configuration, self.clock, secrets.token_hex(4), version)
         self.archive = self._open_archive()
         self.mirror = self._open_mirror()
+        self.outbox = self._open_outbox()
         self.upkeep = Upkeep(configuration, self.clock.now, self.monitor.report_condition)
         self.users = web.Users(configuration.store / "users.json")
         self._answers = self._make_answers()
@@ -85,8 +87,9 @@ class Site:
         self.server.start()
         self.watchdog.start()
         self.upkeep.start()
-        if self.mirror is not None:
-            self.mirror.start()
+        for follower in (self.mirror, self.outbox):
+            if follower is not None:
+                follower.start()
 
     def stop(self) -> bool:
         """Tell those who rely on us, then end; return whether everything became durable."""
@@ -99,8 +102,9 @@ class Site:
             self.monitor.submit(STATION, given.ClearCondition("stopping")).result(5.0)
         self.watchdog.stop()
         self.upkeep.stop()
-        if self.mirror is not None:
-            self.mirror.stop()
+        for follower in (self.mirror, self.outbox):
+            if follower is not None:
+                follower.stop()
         self.server.stop()
         return self.monitor.stop()
 
@@ -129,6 +133,18 @@ class Site:
 
         return Mirror(self.configuration.store, clinic.series, clinic.site.id, on_lag)
 
+    def _open_outbox(self) -> Outbox | None:
+        clinic = self.configuration.clinic
+        if not clinic.fhir.url:
+            return None
+
+        def on_trouble(why: str) -> None:
+            self.monitor.report_condition("fhir", "low" if why else None, why)
+
+        return Outbox(
+            self.configuration.store, self.archive, clinic.fhir, clinic.site, on_trouble, self.clock.now
+        )
+
     # --- what the pages may ask for ---------------------------------------------------------------------
 
     def _make_answers(self) -> notify.Answers:
@@ -141,9 +157,7 @@ class Site:
         site = self.configuration.clinic.site
 
         def maker(row: Any) -> Any:
-            return lambda session_id: row.render(
-                self.archive.record(session_id), site=site.name, zone=site.zone
-            )
+            return lambda session_id: row.render(self.archive.record(session_id), site)
 
         return {
             name: web.Export(

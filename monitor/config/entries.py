@@ -25,11 +25,20 @@ class _Strict(BaseModel):
 
 
 class Site(_Strict):
-    """Who we are: ``id`` is part of every topic, ``zone`` (IANA) is for display only."""
+    """Who we are: ``id`` is part of every topic, ``name`` and ``zone`` (IANA) are for display only.
+
+    ``exported_as`` is for a site whose patients and devices are known elsewhere by another name than its id.
+    """
 
     id: Name = "clinic"
     name: str = "Clinic"
     zone: str = "UTC"
+    exported_as: str = ""
+
+    @property
+    def identity(self) -> str:
+        """Return what the site's patients and devices hang on in FHIR and HL7; it must never change."""
+        return self.exported_as or self.id
 
 
 class Broker(_Strict):
@@ -86,6 +95,26 @@ class Series(_Strict):
 
     def token(self) -> str:
         """Return the token; empty when none is configured."""
+        return read_secret(self.token_env, self.token_file)
+
+
+class Fhir(_Strict):
+    """Where records of sessions go as FHIR R4; without ``url`` nowhere (``docs/records.md``).
+
+    ``when``: as soon as a clinician has ``signed``, or already when the session has ``ended``.
+    ``lag_alarm_s`` is how long a record may wait before somebody is told.
+    """
+
+    url: str = ""
+    when: Literal["signed", "ended"] = "signed"
+    token_env: str = ""
+    token_file: str = ""
+    tls_ca: str = ""
+    timeout_s: float = Field(30.0, ge=0.5, le=300)
+    lag_alarm_s: float = Field(3600.0, ge=5, le=7 * 86400)
+
+    def token(self) -> str:
+        """Return the bearer token; empty when none is configured."""
         return read_secret(self.token_env, self.token_file)
 
 
@@ -219,6 +248,7 @@ class Clinic(_Strict):
     broker: Broker = Broker()
     store: Store = Store()
     series: Series = Series()
+    fhir: Fhir = Fhir()
     web: Web = Web()
     notify: Notify = Notify()
     watchdog: Watchdog = Watchdog()

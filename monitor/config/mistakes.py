@@ -12,7 +12,18 @@ from pathlib import Path
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
-from monitor.config.entries import Broker, Clinic, DeviceEntry, Notify, Pair, Series, Store, Target, Ward
+from monitor.config.entries import (
+    Broker,
+    Clinic,
+    DeviceEntry,
+    Fhir,
+    Notify,
+    Pair,
+    Series,
+    Store,
+    Target,
+    Ward,
+)
 from monitor.core.protocol import Protocol, Watch
 from monitor.core.vitals import METRICS
 from monitor.formats import FORMATS
@@ -51,6 +62,7 @@ def clinic_mistakes(clinic: Clinic, beds: Collection[str] | None) -> Iterator[Mi
     yield from _broker(clinic.broker)
     yield from _store(clinic.store)
     yield from _series(clinic.series)
+    yield from _fhir(clinic.fhir)
     yield from _targets(clinic.notify.targets)
     yield from _routes(clinic.notify, beds)
     yield from _people(clinic.notify)
@@ -99,13 +111,29 @@ def _store(store: Store) -> Iterator[Mistake]:
 def _series(series: Series) -> Iterator[Mistake]:
     if series.read and not series.url:
         yield Mistake(CLINIC, "series.read", "there is nothing to read from", "add url, or remove read")
-    if series.url and (series.token_env or series.token_file) and not series.token():
-        place = series.token_env or series.token_file
+    yield from _server("series", series)
+
+
+# Plain http is for this machine only: records never leave it unencrypted (ALARMS 5).
+_ENCRYPTED = re.compile(r"https://[^\s/@]+(/\S*)?|http://(127\.0\.0\.1|localhost)(:\d+)?(/\S*)?")
+
+
+def _fhir(server: Fhir) -> Iterator[Mistake]:
+    if server.url and not _ENCRYPTED.fullmatch(server.url):
+        text = "not an https address without user and password"
+        yield Mistake(CLINIC, "fhir.url", text, "give the server's base, such as 'https://ehr.example/fhir'")
+    yield from _server("fhir", server)
+
+
+def _server(name: str, server: Series | Fhir) -> Iterator[Mistake]:
+    """Yield what is wrong with how we sign in to a server that records or readings go to."""
+    if server.url and (server.token_env or server.token_file) and not server.token():
+        place = server.token_env or server.token_file
         remedy = "set it, or remove the key"
-        yield Mistake(CLINIC, "series.token", f"{place} is not there or empty", remedy)
-    if series.tls_ca and not Path(series.tls_ca).is_file():
-        remedy = "give the path of the store's CA certificate (PEM)"
-        yield Mistake(CLINIC, "series.tls_ca", f"no file {series.tls_ca!r}", remedy)
+        yield Mistake(CLINIC, f"{name}.token", f"{place} is not there or empty", remedy)
+    if server.tls_ca and not Path(server.tls_ca).is_file():
+        remedy = "give the path of the server's CA certificate (PEM)"
+        yield Mistake(CLINIC, f"{name}.tls_ca", f"no file {server.tls_ca!r}", remedy)
 
 
 def _pair(pair: Pair) -> Iterator[Mistake]:

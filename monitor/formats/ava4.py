@@ -1,8 +1,8 @@
 """AVA4-like fleets: Bluetooth gateways (AVA4, Qube), their cuffs and oximeters, and Kati watches.
 
-Law: ``ble_addr`` is the device, ``mac`` the gateway, ``IMEI`` the watch. ``scan_time`` and ``time`` are the
-gateway's clock, which may be years off and is kept as it is. A heartbeat says that the gateway is there, and
-nothing of its devices.
+Law: ``ble_addr`` or ``ble_mac`` is the device, ``mac`` the gateway, ``IMEI`` the watch. ``scan_time`` and
+``time`` are the gateway's clock, which may be years off and is kept as it is. A heartbeat says that the
+gateway is there, and nothing of its devices.
 """
 
 from __future__ import annotations
@@ -12,12 +12,13 @@ from typing import Any
 from monitor.formats.contract import Context, Decoded, Format
 from monitor.formats.identity import normalise_address
 from monitor.formats.json_payload import find, parse_object
-from monitor.formats.json_records import Style, options_check, read_records, read_time, records_of
+from monitor.formats.json_records import Leaf, Style, options_check, read_records, read_time, records_of
 from monitor.formats.presence import presence_report, read_presence
 
+_ABOUT_THE_GATEWAY = frozenset({"HB_Msg", "reportMsg"})
 _STYLE = Style(
-    ("ble_addr", "mac", "IMEI", "imei"),
-    ("timestamp", "timeStamps", "timeStamp"),
+    ("ble_addr", "ble_mac", "mac", "IMEI"),
+    ("timestamp", "timeStamps"),
     ("scan_time", "time"),
     day_first="%d/%m/%Y %H:%M:%S",
     body_temperature=True,
@@ -34,12 +35,23 @@ def decode(payload: bytes, context: Context) -> Decoded:
     """
     document = parse_object(payload)
     online = read_presence(document.get("status"))
-    if document.get("type") == "HB_Msg":
+    if document.get("type") in _ABOUT_THE_GATEWAY:
         online = read_presence(document.get("data"))
-        online = True if online is None else online
+        online = True if online is None and document["type"] == "HB_Msg" else online
     if online is not None:
         return _presence(document, online, context)
-    return read_records(records_of(document, _STYLE), _STYLE, context)
+    records = records_of(document, _STYLE)
+    if "JUMPER" in str(find(document, ("data", "attribute"))).upper():
+        for record in records:
+            record.leaves = [_in_tenths(leaf) for leaf in record.leaves]
+    return read_records(records, _STYLE, context)
+
+
+def _in_tenths(leaf: Leaf) -> Leaf:
+    """Read a Jumper's perfusion index, which its oximeters send in tenths of a percent as a whole number."""
+    if leaf.path[-1].lower() == "pi" and type(leaf.value) is int:
+        return leaf._replace(value=leaf.value / 10)
+    return leaf
 
 
 def _presence(document: dict[str, Any], online: bool, context: Context) -> Decoded:

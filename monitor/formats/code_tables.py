@@ -67,6 +67,7 @@ _MDC_ROWS: tuple[tuple[int, str, str, int, str], ...] = (
     (160300, "MDC_PULS_OXIM_SAT_O2_POST_DUCTAL", _SPO2, 2, "post-ductal probe"),
     (160296, "MDC_PULS_OXIM_SAT_O2_PRE_DUCTAL", _SPO2, 1, "pre-ductal probe"),
     (160324, "MDC_SPO2_SIGNAL_QUALITY_INDEX", "", 0, "a signal quality index"),
+    (151552, "MDC_RESP", _RESP, 2, ""),  # Philips 0x5000, NOM_RESP, where it is a number
     (151562, "MDC_RESP_RATE", _RESP, 2, ""),
     (151570, "MDC_AWAY_RESP_RATE", _RESP, 1, "airway"),
     (151578, "MDC_TTHOR_RESP_RATE", _RESP, 3, "impedance"),
@@ -110,9 +111,11 @@ _PARTS = ("", "_SYS", "_DIA", "_MEAN")
 
 MDC: dict[int, Row] = {code: (metric, rank, what or name) for code, name, metric, rank, what in _MDC_ROWS}
 MDC_NAMES: dict[str, Row] = {name: (metric, rank, what or name) for _, name, metric, rank, what in _MDC_ROWS}
+MDC_REFERENCES: dict[int, str] = {code: name for code, name, *_ in _MDC_ROWS}
 for _base, (_name, _what) in _INVASIVE.items():
     for _step, _part in enumerate(_PARTS):
         MDC[0x20000 + _base + _step] = MDC_NAMES[_name + _part] = ("", 0, _what)
+        MDC_REFERENCES[0x20000 + _base + _step] = _name + _part
 
 # Other names of the same things, seen in messages.
 MDC_NAMES.update(
@@ -120,6 +123,11 @@ MDC_NAMES.update(
         "MDC_ECG_CARD_BEAT_RATE": (_HEART, 0, ""),
         "MDC_HEART_RATE": (_HEART, 1, ""),
         "MDC_CONC_AWAY_CO2_ET": (_CO2, 0, ""),
+        "MDC_CO2_ET": (_CO2, 1, ""),
+        "MDC_CO2_INSP": ("", 0, "an inspired CO2"),
+        "MDC_AWAY_CO2_INSP": ("", 0, "an inspired CO2"),
+        "MDC_AWAY_CO2_INSP_MIN": ("", 0, "an inspired CO2"),
+        "MDC_ECG_RESP_RATE": (_RESP, 3, "impedance"),
         "MDC_PULS_OXIM_PERF_INDEX": (_PI, 0, ""),
         "MDC_PERF_INDEX": (_PI, 0, ""),
         "MDC_PULS_OXIM_PULS_RATE_LEFT": (_PULSE, 1, "left probe"),
@@ -260,14 +268,18 @@ MINDRAY: dict[str, tuple[frozenset[str], Row]] = {
 _UNNAMED = "a blood pressure of an unnamed place, taken as the cuff's"
 _LINE: Row = ("", 0, "an arterial line pressure")
 
-# Plain names of senders that use no nomenclature. A bare "Sys", "Mean" or "T" is not here: an arterial line
-# and a pulmonary artery call theirs so too.
+# Plain names of senders that use no nomenclature, reduced to letters and digits. A bare "Sys", "Mean" or "T"
+# is not here: an arterial line and a pulmonary artery call theirs so too.
 _NAME_ROWS: tuple[tuple[Row, str], ...] = (
-    ((_HEART, 1, ""), "hr heartrate ecghr hrecg ekghr hrekg heartrateecg ecgheartrate hrpulse"),
-    ((_PULSE, 1, ""), "pr pulse pulserate spo2pr prspo2 spo2pulse pulsespo2 pulseoximeterrate spo2pulserate"),
-    ((_PULSE, 1, ""), "spo2rate plethrate plethpulserate spo2hr prpleth pulseoximetryrate"),
+    ((_HEART, 1, ""), "hr heartrate ecghr hrecg ekghr hrekg heartrateecg ecgheartrate hrpulse bthr"),
+    (
+        (_PULSE, 1, ""),
+        "pr pulse pulserate spo2pr prspo2 spo2pulse pulsespo2 pulseoximeterrate spo2pulserate pls",
+    ),
+    ((_PULSE, 1, ""), "spo2rate plethrate plethpulserate spo2hr prpleth pulseoximetryrate spo2r plspo2"),
+    ((_PULSE, 3, "not averaged"), "rprspo2"),
     ((_CUFF_PULSE, 1, ""), "nibppr prnibp nbppr prnbp nibppulse nibppulserate pulsenibp pulsenbp nbppulse"),
-    ((_CUFF_PULSE, 1, ""), "nibphr nibprate cuffpulse cuffpulserate"),
+    ((_CUFF_PULSE, 1, ""), "nibphr nibprate cuffpulse cuffpulserate nbprate nbphr"),
     (
         (_SYS, 1, ""),
         "nibpsys nibps nibpsystolic nbps nbpsys nbpsystolic nibpsbp systolicnibp nibpsysto sysnibp",
@@ -276,31 +288,44 @@ _NAME_ROWS: tuple[tuple[Row, str], ...] = (
         (_SYS, 1, ""),
         "noninvasivesystolic noninvsys cuffsystolic cuffsys bpsnibp nibphigh nibpsystolicpressure",
     ),
-    ((_SYS, 1, ""), "noninvasivesystolicbloodpressure noninvasivebloodpressuresystolic"),
-    ((_SYS, 2, _UNNAMED), "systolicbloodpressure bloodpressuresystolic bpsystolic bpsys systolicbp"),
+    (
+        (_SYS, 1, ""),
+        "noninvasivesystolicbloodpressure noninvasivebloodpressuresystolic nibpsyst sbpnibp nibpsysbp",
+    ),
+    (
+        (_SYS, 2, _UNNAMED),
+        "systolicbloodpressure bloodpressuresystolic bpsystolic bpsys systolicbp systolic sbp",
+    ),
     ((_DIA, 1, ""), "nibpdia nibpd nibpdiastolic nbpd nbpdia nbpdiastolic nibpdbp diastolicnibp nibpdiasto"),
-    ((_DIA, 1, ""), "dianibp noninvasivediastolic noninvdia cuffdiastolic cuffdia nibplow"),
-    ((_DIA, 1, ""), "nibpdiastolicpressure noninvasivediastolicbloodpressure"),
+    ((_DIA, 1, ""), "dianibp noninvasivediastolic noninvdia cuffdiastolic cuffdia nibplow nibpdias nbpdias"),
+    ((_DIA, 1, ""), "nibpdiastolicpressure noninvasivediastolicbloodpressure dbpnibp noninvdias"),
     ((_DIA, 1, ""), "noninvasivebloodpressurediastolic"),
-    ((_DIA, 2, _UNNAMED), "diastolicbloodpressure bloodpressurediastolic bpdiastolic bpdia diastolicbp"),
+    (
+        (_DIA, 2, _UNNAMED),
+        "diastolicbloodpressure bloodpressurediastolic bpdiastolic bpdia diastolicbp diastolic dbp",
+    ),
     (
         (_MEAN, 1, ""),
         "nibpmean nibpm nibpmap nbpm nbpmean nbpmap mapnibp meannibp noninvasivemean noninvmean",
     ),
     ((_MEAN, 1, ""), "cuffmean cuffmap nibpmeanpressure noninvasivemeanbloodpressure"),
-    ((_MEAN, 2, _UNNAMED), "meanbloodpressure bloodpressuremean bpmean"),
+    ((_MEAN, 2, _UNNAMED), "meanbloodpressure bloodpressuremean bpmean map meanarterialpressure"),
     ((_PANEL, 1, ""), "nibp nbp noninvasivebloodpressure bloodpressurenoninvasive"),
+    ((_PANEL, 2, _UNNAMED), "bp bloodpressure"),
     ((_SPO2, 1, ""), "spo2 spo₂ %spo2 spo2% spo2sat spo2saturation pulseox oxygensaturationspo2 spo2value"),
-    ((_SPO2, 1, ""), "o2satpulseox spo21 pulseoximetry oxygensaturationbypulseoximetry"),
+    ((_SPO2, 1, ""), "o2satpulseox spo21 pulseoximetry oxygensaturationbypulseoximetry sp02"),
     ((_SPO2, 2, "second probe"), "spo22"),
     ((_PI, 1, ""), "pi perf perfusionindex spo2pi pispo2 perfindex"),
-    ((_RESP, 2, ""), "rr resp respiration resprate respirationrate respiratoryrate breathingrate rrimp"),
-    ((_RESP, 1, "airway"), "awrr co2rr rrco2 respco2 co2resprate airwayresprate"),
-    ((_CO2, 1, ""), "etco2 co2et endtidalco2 etco2mmhg"),
+    ((_RESP, 2, ""), "rr resp respiration resprate respirationrate respiratoryrate breathingrate rrimp rri"),
+    ((_RESP, 1, "airway"), "awrr co2rr rrco2 respco2 co2resprate airwayresprate rrc"),
+    ((_CO2, 1, ""), "etco2 co2et endtidalco2 etco2mmhg co2ex co2exp"),
     ((_TEMP, 1, ""), "temp t1 temp1 temperature bodytemp bodytemperature tcore coretemp tempcore oraltemp"),
-    ((_TEMP, 1, ""), "tempbody temperature1"),
-    ((_TEMP, 4, "second probe"), "t2 temp2 temperature2"),
+    ((_TEMP, 1, ""), "tempbody temperature1 trect tesoph tnaso ttymp speedytemp tempt1 tempc"),
+    ((_TEMP, 4, "second probe"), "t2 temp2 temperature2 tempt2"),
+    (("", 0, "a skin temperature"), "tskin skintemp skintemperature tempskin"),
     (_LINE, "artsys artdia artmean abpsys abpdia abpmean abps abpd abpm arts artd artm ibpsys ibpdia"),
-    (_LINE, "ibpmean ibp1sys ibp1dia ibp1mean p1sys p1dia p1mean"),
+    (_LINE, "ibpmean ibp1sys ibp1dia ibp1mean p1sys p1dia p1mean ar1s ar1d ar1m ibps ibpd ibpm artsystolic"),
+    (_LINE, "artdiastolic arterialsystolic arterialdiastolic arterialmean"),
+    (("", 0, "a central venous pressure"), "cvp cvpmean cvpm"),
 )
 HL7_NAMES: dict[str, Row] = {name: row for row, names in _NAME_ROWS for name in names.split()}

@@ -10,20 +10,24 @@ Mindray and Edan HL7 messages as their monitors send them.
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
 from typing import NamedTuple
 
+from monitor.core.vitals import METRICS
 from monitor.formats.code_tables import (
     EDAN,
     HL7_NAMES,
     LOINC,
     MDC,
     MDC_NAMES,
+    MDC_REFERENCES,
     MINDRAY,
     NPU,
     SNOMED,
     Row,
 )
+from monitor.formats.units import find_scale
 
 BLOOD_PRESSURE = "blood_pressure"  # a panel: systolic and diastolic in one value or in its parts
 
@@ -34,7 +38,7 @@ class Meaning(NamedTuple):
     ``metric`` is a name of ``METRICS``, ``BLOOD_PRESSURE`` or empty (not one of ours: ``what`` says what it
     is, if known). ``rank``: of several sources of a metric in one message the lowest counts. ``remark``
     belongs into the reason of a value, ``doubt`` makes it questionable, ``clash`` leaves no value: number
-    and name contradict each other.
+    and name contradict each other (``other`` is what the name means), unless ``by_unit`` settles it.
     """
 
     metric: str = ""
@@ -43,6 +47,7 @@ class Meaning(NamedTuple):
     remark: str = ""
     doubt: str = ""
     clash: str = ""
+    other: str = ""
 
 
 _UNKNOWN = Meaning()
@@ -116,43 +121,131 @@ def meaning_of(system: str, code: str, name: str = "", unit_group: str = "") -> 
     if short == "mdc" or name.startswith(("MDC_", "NOM_")) or code.startswith(("MDC_", "NOM_")):
         return _mdc(code, name)
     if short == "mdil":
-        return _mdil(code)
-    if short == "loinc":
-        return _row(LOINC.get(code))
-    if short == "snomed":
-        return _row(SNOMED.get(code))
+        return _nomenclature(_mdil(code), code, name)
+    if short == "loinc" and _LOINC_NUMBER.fullmatch(code):
+        return _checked(_row(LOINC.get(code)), code, name)
+    if short == "snomed" and code.isdigit():
+        return _checked(_row(SNOMED.get(code)), code, name)
     if not short and code in LOINC:
-        return _row(LOINC[code])  # "8867-4" is of no other nomenclature
+        return _checked(_row(LOINC[code]), code, name)  # "8867-4" is of no other nomenclature
     if not short and len(code) == 6 and _mdc_number(code) in MDC:
         return _mdc(code, name)  # nor is "150456"
     if short == "npu":
         return _row(NPU.get(code))
     if short == "edan":
-        return _row(EDAN.get(name.upper()))
+        return _nomenclature(_row(EDAN.get(name.upper())), code, name)
     return _local(short, code, name, unit_group)
+
+
+_LOINC_NUMBER = re.compile(r"\d{1,7}-\d")
+
+
+def by_unit(meaning: Meaning, unit: str) -> Meaning:
+    """Settle a clash of number and name by the unit, if it fits one of them alone: two of three agree."""
+    fits = [
+        metric
+        for metric in (meaning.metric, meaning.other)
+        if metric in METRICS and find_scale(METRICS[metric].unit, unit)
+    ]
+    if len(fits) != 1:
+        return meaning
+    return Meaning(fits[0], 9, doubt=f"{meaning.clash}; taken by its unit {unit[:24]}")
 
 
 def _row(row: Row | None) -> Meaning:
     return Meaning(*row) if row else _UNKNOWN
 
 
+def _spoken(name: str) -> Row | None:
+    """Return what a plain name says; Nihon Kohden writes "VITAL" before each of its own."""
+    key = plain(name)
+    return HL7_NAMES.get(key) or HL7_NAMES.get(key.removeprefix("vital"))
+
+
+def _nomenclature(found: Meaning, code: str, name: str) -> Meaning:
+    """Return what a code means, or what its name says where the sender has broken the code."""
+    if found.metric or found.what:
+        return _checked(found, code, name)
+    spoken = _row(_spoken(name))
+    if spoken.metric and code != name:
+        return spoken._replace(remark=_by_name(code, name))
+    return spoken
+
+
+_RATES = frozenset({"heart_rate", "pulse_rate", "nibp_pulse_rate"})  # a name for a pulse is seldom exact
+
+
+def _checked(found: Meaning, code: str, name: str) -> Meaning:
+    """Return what a code means, unless the name beside it plainly says something else."""
+    row = _spoken(name) if found.metric and name else None
+    if row is None or row[0] == found.metric or {row[0], found.metric} <= _RATES:
+        return found
+    if not row[0] or found.metric == BLOOD_PRESSURE or row[0] == BLOOD_PRESSURE:
+        return _row(row) if not row[0] else found
+    return Meaning(found.metric, 9, clash=_contradiction(code, name), other=row[0])
+
+
+def _contradiction(code: str, name: str) -> str:
+    return f"code {code[:12]} and name {name[:40]} contradict each other"
+
+
+def _by_name(code: str, name: str) -> str:
+    return f"code {code[:12]} is not known; taken by its name {name[:40]}"
+
+
 def _mdc(code: str, name: str) -> Meaning:
     """Read an 11073 code in 32- or 16-bit form, checked against the reference id beside it."""
     reference = name if name.startswith(("MDC", "NOM")) else code if code.startswith(("MDC", "NOM")) else ""
-    by_name = MDC_NAMES.get(reference.upper().replace("NOM_", "MDC_", 1).strip())
-    by_number = MDC.get(_mdc_number(code))
+    reference = reference.upper().replace("NOM_", "MDC_", 1).strip()
+    number = _mdc_number(code)
+    by_number, by_name = MDC.get(number), MDC_NAMES.get(reference)
+    if by_name is None and reference:
+        by_name = _spoken(reference.removeprefix("MDC_"))
     if by_number is None:
-        found = _row(by_name)
-        if found.metric and code and code != reference:
-            return found._replace(remark=f"code {code[:12]} is not known; taken by its name {reference[:40]}")
+        found = _row(by_name or _spoken(name) or _spoken(code))
+        if found.metric and code and not code.startswith(("MDC", "NOM")) and code != name:
+            return found._replace(remark=_by_name(code, reference or name))
         return found
-    if by_name is None or by_name[0] == by_number[0]:
+    if not reference:
+        return _checked(_row(by_number), code, name)
+    if by_name is None:
+        return _unknown_name(by_number, code, reference)
+    if by_name[0] == by_number[0]:
         return _row(by_number)
-    if not by_number[0] and by_name[0]:
-        doubt = f"code {code} means {by_number[2]}; taken by its name {reference[:40]}"
-        return _row(by_name)._replace(doubt=doubt)
-    clash = f"code {code} and name {reference[:40]} contradict each other"
-    return Meaning(by_number[0] or by_name[0], 9, by_number[2], clash=clash)
+    if not by_number[0]:
+        return _more_exact(_row(by_name), number, code, reference)
+    return Meaning(by_number[0], 9, by_number[2], clash=_contradiction(code, reference), other=by_name[0])
+
+
+def _more_exact(found: Meaning, number: int, code: str, reference: str) -> Meaning:
+    """Take a metric by its name where the number is not one: a broader term of the same thing, or another."""
+    said = f"code {code[:12]} means {MDC[number][2]}; taken by its name {reference[:40]}"
+    if set(MDC_REFERENCES[number].split("_")) < set(reference.split("_")):
+        return found._replace(remark=said)
+    return found._replace(doubt=said)
+
+
+# What the reference ids of a metric have in common; an unknown id without any of it is of something else.
+_WORDS = {
+    "heart_rate": "ECG HEART HR CARD BEAT",
+    "pulse_rate": "PULS PULSE PLETH OXIM PR",
+    "nibp_pulse_rate": "PULS PULSE PR",
+    "spo2": "OXIM SAT SPO2",
+    "perfusion_index": "PERF PI",
+    "respiration_rate": "RESP RR",
+    "etco2": "CO2 ETCO2",
+    "temperature": "TEMP",
+}
+
+
+def _unknown_name(by_number: Row, code: str, reference: str) -> Meaning:
+    """Return what a known number means beside a reference id that we do not know."""
+    if not by_number[0]:
+        return _row(by_number)
+    words = set(_WORDS.get(by_number[0], "PRESS NIBP CUFF BP").split())
+    if words.isdisjoint(reference.split("_")):
+        return Meaning(by_number[0], 9, by_number[2], clash=_contradiction(code, reference))
+    return _row(by_number)._replace(doubt=f"its name {reference[:40]} is not known to us")
 
 
 def _mdc_number(code: str) -> int:
@@ -183,7 +276,7 @@ def _local(system: str, code: str, name: str, unit_group: str) -> Meaning:
         return _UNKNOWN
     if row is not None and not row[1][0] and plain(name) in row[0]:
         return _row(row[1])
-    return _row(HL7_NAMES.get(plain(name)) or HL7_NAMES.get(plain(code)))
+    return _row(_spoken(name) or _spoken(code))
 
 
 @lru_cache(maxsize=8192)

@@ -44,11 +44,17 @@ class Decoded(NamedTuple):
 
     ``ignored`` counts the parts that are understood and hold no vital sign (a gateway's advertisement of
     a thermometer); they are no error. Empty ``reports`` with a reason in ``note`` is a good message.
+    ``unread`` are the names, as they were sent, of values that no rule knows: what a site may name in the
+    device's options (the first ``MAX_UNREAD``).
     """
 
     reports: tuple[Report, ...]
     ignored: int = 0
     note: str = ""
+    unread: tuple[str, ...] = ()
+
+
+MAX_UNREAD = 100
 
 
 Decoder = Callable[[bytes, Context], Decoded]

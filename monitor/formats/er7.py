@@ -3,9 +3,8 @@
 Law: separators and character set are what the message's own MSH says. Line ends may be CR, LF or both; MLLP
 framing, byte order marks and blank lines are taken off. Nothing here knows what a field means.
 
-Why not a library on this path: ``hl7.parse`` alone takes three times as long as our whole decoder, and a
-hundred monitors send a hundred messages a second (``python -m bench.formats``). The hl7 library is the judge
-in ``tests/formats/test_er7.py``: both must read every sample alike.
+Why not a library on this path: decision 11 in ``docs/decisions``. The hl7 library is the judge in
+``tests/formats/test_er7.py``: both must read every message alike.
 """
 
 from __future__ import annotations

@@ -8,35 +8,22 @@ time, ``issued`` the gateway's.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
-from monitor.core.vitals import INVALID, Observation, Report
-from monitor.formats.codes import BLOOD_PRESSURE, Meaning, meaning_of, precedence
-from monitor.formats.contract import Context, Decoded, Format, Undecodable
+from monitor.core.vitals import PRESSURES, Observation, Report
+from monitor.formats.codes import Meaning
+from monitor.formats.contract import MAX_UNREAD, Context, Decoded, Format, Undecodable
+from monitor.formats.fhir_values import as_list, by_status, called, is_drill, readings_of
 from monitor.formats.identity import normalise_address
 from monitor.formats.instants import read_iso
 from monitor.formats.json_payload import find, parse
-from monitor.formats.reading import doubt, join, judge_pressures, observe, read_pressures, refuse, shown
+from monitor.formats.reading import judge_pressures
 
 _MAX_PAYLOAD_BYTES = 128 * 1024  # a Bundle of one session visit; S-05's 16 KiB is for single devices
-_MAX_SAMPLES = 4000  # an hour of one value a second; bounds the work of one payload
-_WITHDRAWN = {
-    "entered-in-error": "status entered-in-error: withdrawn",
-    "cancelled": "status cancelled: no result",
-    "registered": "status registered: no result yet",
-}
-_REMARKS = {"preliminary": "preliminary", "corrected": "a correction", "amended": "an amendment"}
-# Measurement status of the PHD profile, as interpretation or as meta.security.
-_DOUBTS = frozenset(
-    {"questionable", "early-indication", "calibration-ongoing", "measurement-status-in-alarm"}
-)
-_REFUSALS = frozenset({"invalid", "not-available", "measurement-ongoing", "msmt-ongoing"})
-_DRILLS = frozenset({"HTEST", "demo-data", "test-data"})
-_OFF_SCALE = {"E": "error", "U": "above the device's scale", "L": "below the device's scale"}
+_EFFECTIVE = ("effectiveDateTime", "effectiveInstant", "effectivePeriod", "effectiveTiming")
 
 
 @dataclass(slots=True)
@@ -60,9 +47,10 @@ def decode(payload: bytes, context: Context) -> Decoded:
     Raises:
         Undecodable: no FHIR resource, or several patients without devices that tell them apart.
     """
-    document = parse(payload)
+    document = _parsed(payload)
     groups: dict[str, _Found] = {}
     kinds: list[str] = []
+    unread: dict[str, None] = {}
     ignored = 0
     resources = list(_resources(document, 0))
     devices = _device_names(resources)
@@ -74,6 +62,7 @@ def decode(payload: bytes, context: Context) -> Decoded:
             continue
         if not _read_observation(resource, groups, devices, context):
             ignored += 1
+            unread[called(resource.get("code"))] = None
     if not groups and not kinds and not ignored:
         raise Undecodable("no FHIR resource (no resourceType); FHIR JSON is an Observation or a Bundle")
     _refuse_mixed_patients(groups)
@@ -82,11 +71,31 @@ def decode(payload: bytes, context: Context) -> Decoded:
         if groups
         else "no vital sign of ours in it: " + ", ".join(dict.fromkeys(kinds or ["Observation"]))[:200]
     )
-    return Decoded(tuple(_report(name, found, context) for name, found in groups.items()), ignored, note)
+    reports = tuple(_report(name, found, context) for name, found in groups.items())
+    return Decoded(reports, ignored, note, tuple(filter(None, unread))[:MAX_UNREAD])
+
+
+def _parsed(payload: bytes) -> Any:
+    """Parse a resource, or one on each line (NDJSON).
+
+    Raises:
+        Undecodable: neither; FHIR's XML form is named as such.
+    """
+    try:
+        return parse(payload)
+    except Undecodable:
+        if payload.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<"):
+            raise Undecodable(
+                "FHIR XML: only its JSON form is read (Accept: application/fhir+json)"
+            ) from None
+        lines = [line for line in payload.splitlines() if line.strip()]
+        if len(lines) < 2:
+            raise
+        return [parse(line) for line in lines]
 
 
 def _resources(document: Any, depth: int) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield every resource with its address in the Bundle."""
+    """Yield every resource with its address in the Bundle; Observations contained in another one too."""
     if depth > 8:
         return
     if isinstance(document, list):
@@ -94,14 +103,20 @@ def _resources(document: Any, depth: int) -> Iterator[tuple[str, dict[str, Any]]
             yield from _resources(entry, depth + 1)
     elif isinstance(document, dict) and isinstance(document.get("resourceType"), str):
         yield "", document
-        for entry in _list(document.get("entry")):
+        for contained in as_list(document.get("contained")):
+            if find(contained, ("resourceType",)) == "Observation":
+                yield "", _inherited(contained, document)
+        for entry in [*as_list(document.get("entry")), *as_list(document.get("parameter"))]:
             if isinstance(entry, dict) and isinstance(entry.get("resource"), dict):
                 for address, resource in _resources(entry["resource"], depth + 1):
                     yield address or str(entry.get("fullUrl", "")), resource
 
 
-def _list(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else []
+def _inherited(contained: dict[str, Any], around: dict[str, Any]) -> dict[str, Any]:
+    """Return a contained Observation with what only the one around it says: device, subject and time."""
+    keys: tuple[str, ...] = ("device", "subject", "contained", "issued")
+    keys += () if any(key.startswith("effective") for key in contained) else _EFFECTIVE
+    return {**{key: around[key] for key in keys if key in around}, **contained}
 
 
 def _device_names(resources: list[tuple[str, dict[str, Any]]]) -> dict[str, str]:
@@ -120,21 +135,23 @@ def _read_observation(
 ) -> bool:
     """Read one Observation into the group of its device; say whether it held a vital sign."""
     at, note = _effective(resource, context)
-    readings = list(_readings(resource, at))
+    readings = list(readings_of(resource, at))
     readings += [
         reading
-        for component in _list(resource.get("component"))
+        for component in as_list(resource.get("component"))
         if isinstance(component, dict)
-        for reading in _readings(component, at)
+        for reading in readings_of(component, at)
     ]
-    readings = [(meaning, _by_status(one, resource)) for meaning, one in readings]
+    if _is_invasive(resource):
+        readings = [reading for reading in readings if reading[1].metric not in PRESSURES]
+    readings = [(meaning, by_status(one, resource)) for meaning, one in readings]
     if not readings:
         return False
     name = "" if context.options.get("identity") == "topic" else _device(resource, devices)
     found = groups.setdefault(name, _Found(measured_at=at))
     subject = find(resource, ("subject", "reference"))
     found.subjects.add(subject if isinstance(subject, str) else "")
-    found.drill = found.drill or _is_drill(resource)
+    found.drill = found.drill or is_drill(resource)
     if note:
         found.notes.append(note)
     if found.gateway_at is None and "issued" in resource:
@@ -142,6 +159,12 @@ def _read_observation(
     for meaning, one in readings:
         _keep(found, meaning, one, at)
     return True
+
+
+def _is_invasive(resource: dict[str, Any]) -> bool:
+    """Say whether the method is an arterial line: LOINC's 8480-6 does not tell it from a cuff."""
+    method = f"{called(resource.get('method'))}".lower().replace("-", "")
+    return ("invasive" in method and "noninvasive" not in method) or "arterial line" in method
 
 
 def _keep(found: _Found, meaning: Meaning, one: Observation, at: datetime | None) -> None:
@@ -195,12 +218,13 @@ def _refuse_mixed_patients(groups: dict[str, _Found]) -> None:
 
 
 def _effective(resource: dict[str, Any], context: Context) -> tuple[datetime | None, str]:
-    """Return when it was measured: dateTime, Instant, the Period's end, or the first Timing event."""
+    """Return when it was measured: dateTime, Instant, an end of the Period, or the first Timing event."""
     period = resource.get("effectivePeriod")
+    ends = ("start", "end") if "valueSampledData" in resource else ("end", "start")  # samples follow a start
     candidates = (
         resource.get("effectiveDateTime"),
         resource.get("effectiveInstant"),
-        find(period, ("end",)) or find(period, ("start",)),
+        find(period, ends[:1]) or find(period, ends[1:]),
         find(resource.get("effectiveTiming"), ("event", "0")),
     )
     given = next((value for value in candidates if value is not None), None)
@@ -218,7 +242,7 @@ def _device(resource: dict[str, Any], devices: dict[str, str]) -> str:
         if reference in devices:
             return normalise_address(devices[reference])
         if reference.startswith("#"):
-            for contained in _list(resource.get("contained")):
+            for contained in as_list(resource.get("contained")):
                 if find(contained, ("id",)) == reference[1:]:
                     named = find(contained, ("identifier", "0", "value"))
                     return (
@@ -232,156 +256,6 @@ def _device(resource: dict[str, Any], devices: dict[str, str]) -> str:
         if isinstance(named, str) and named:
             return normalise_address(named)
     return ""
-
-
-def _readings(part: dict[str, Any], at: datetime | None) -> Iterator[tuple[Meaning, Observation]]:
-    """Yield what an Observation or one component measured."""
-    meaning = _meaning(part.get("code"))
-    if not meaning.metric:
-        return
-    if meaning.clash:
-        yield meaning, Observation(meaning.metric, None, INVALID, meaning.clash)
-        return
-    if isinstance(part.get("valueSampledData"), dict) and meaning.metric != BLOOD_PRESSURE:
-        for one in _samples(meaning.metric, part["valueSampledData"], at):
-            yield meaning, one
-        return
-    for one in _values(part, meaning):
-        yield meaning, doubt(one, meaning.doubt) if meaning.doubt else one
-
-
-def _values(part: dict[str, Any], meaning: Meaning) -> Iterator[Observation]:
-    given, unit, remark = _value(part)
-    if meaning.metric == BLOOD_PRESSURE:
-        if isinstance(given, str):
-            yield from read_pressures(given, unit, meaning.remark)
-        return
-    absent = _absence(part)
-    if given is None and not absent and part.get("component"):
-        return  # the values are in the components
-    if given is None:
-        yield Observation(meaning.metric, None, INVALID, absent or "no value and no reason for it")
-        return
-    one = observe(meaning.metric, given, unit, join(meaning.remark, remark))
-    yield refuse(one, absent) if absent else one
-
-
-def _meaning(concept: Any) -> Meaning:
-    """Return what a CodeableConcept means: by the most exact of its codings, then by its text."""
-    codings = [coding for coding in _list(find(concept, ("coding",))) if isinstance(coding, dict)]
-    best = Meaning()
-    ranked = sorted(codings, key=lambda coding: precedence(str(coding.get("system", ""))))
-    for coding in ranked[:16]:
-        texts = (str(coding.get(key, ""))[:120] for key in ("system", "code", "display"))
-        system, code, display = texts
-        found = meaning_of(system, code, display)
-        if found.metric or found.what:
-            return found
-    text = find(concept, ("text",))
-    if not codings and isinstance(text, str):
-        best = meaning_of("", "", text[:120])
-    return best
-
-
-def _value(part: dict[str, Any]) -> tuple[Any, str, str]:
-    """Return the value as sent, its unit, and a remark."""
-    quantity = part.get("valueQuantity")
-    if isinstance(quantity, dict):
-        number = quantity.get("value")
-        comparator = quantity.get("comparator")
-        if isinstance(comparator, str) and comparator[:1] in {"<", ">"} and isinstance(number, int | float):
-            number = f"{comparator[:2]}{number}"
-        # PHD gateways write odd unit texts beside a right UCUM code.
-        code, unit = quantity.get("code"), quantity.get("unit")
-        return number, str(code or unit or "")[:40], ""
-    for key in ("valueInteger", "valueDecimal", "valueString"):
-        if key in part:
-            return part[key], "", ""
-    return None, "", ""
-
-
-def _absence(part: dict[str, Any]) -> str:
-    """Say why a value is absent, in FHIR's words."""
-    reason = part.get("dataAbsentReason")
-    if reason is None:
-        return ""
-    said = find(reason, ("coding", "0", "code")) or find(reason, ("text",)) or "no reason given"
-    return f"dataAbsentReason {shown(said, 30)}: no value"
-
-
-def _by_status(one: Observation, resource: dict[str, Any]) -> Observation:
-    """Apply the Observation's status and its measurement status."""
-    status = str(resource.get("status", "")).lower()
-    if status in _WITHDRAWN:
-        return refuse(one, _WITHDRAWN[status])
-    if status in _REMARKS:
-        one = one._replace(reason=join(one.reason, _REMARKS[status]))
-    elif status == "unknown":
-        one = doubt(one, "status unknown")
-    for code in _marks(resource):
-        if code in _REFUSALS:
-            return refuse(one, f"the device calls it {code}")
-        if code in _DOUBTS:
-            one = doubt(one, f"the device calls it {code}")
-    return one
-
-
-def _marks(resource: dict[str, Any]) -> Iterator[str]:
-    """Yield the codes of interpretation, meta.security and meta.tag."""
-    for concept in _list(resource.get("interpretation")):
-        for coding in _list(find(concept, ("coding",))):
-            yield str(find(coding, ("code",)))[:40]
-    for key in ("security", "tag"):
-        for coding in _list(find(resource, ("meta", key))):
-            yield str(find(coding, ("code",)))[:40]
-
-
-def _is_drill(resource: dict[str, Any]) -> bool:
-    return any(code in _DRILLS for code in _marks(resource))
-
-
-def _samples(metric: str, data: dict[str, Any], at: datetime | None) -> Iterator[Observation]:
-    """Yield the samples of a SampledData as observations with times of their own.
-
-    FHIR: value = sample * factor + origin; the period is in milliseconds; E, U and L stand for error, above
-    and below the device's scale. Only the first of several dimensions is read.
-    """
-    unit = str(find(data, ("origin", "code")) or find(data, ("origin", "unit")) or "")[:40]
-    origin, factor = (
-        _plain_number(value, usual)
-        for value, usual in (
-            (find(data, ("origin", "value")), 0.0),
-            (data.get("factor"), 1.0),
-        )
-    )
-    period_ms = _plain_number(data.get("period", data.get("interval")), 0.0)
-    words = str(data.get("data", "")).split()
-    step = max(1, int(_plain_number(data.get("dimensions"), 1.0)))
-    words = words[::step]
-    if len(words) > _MAX_SAMPLES:
-        why = f"{len(words) - _MAX_SAMPLES} more samples: at most {_MAX_SAMPLES} are read"
-        yield Observation(metric, None, INVALID, why)._replace(measured_at=_later(at, -1))
-    for index, word in enumerate(words[:_MAX_SAMPLES]):
-        if word in _OFF_SCALE:
-            one = Observation(metric, None, INVALID, f"sample {word}: {_OFF_SCALE[word]}")
-        elif re.fullmatch(r"-?\d{1,9}(\.\d{1,9})?", word):
-            one = observe(metric, float(word) * factor + origin, unit, "SampledData")
-        else:
-            one = Observation(metric, None, INVALID, f"sample {shown(word, 12)!r} is not a number")
-        yield one._replace(measured_at=_later(at, index * period_ms))
-
-
-def _plain_number(value: Any, usual: float) -> float:
-    if isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e9:
-        return float(value)
-    return usual
-
-
-def _later(at: datetime | None, milliseconds: float) -> datetime | None:
-    try:
-        return at + timedelta(milliseconds=milliseconds) if at else None
-    except OverflowError:
-        return None
 
 
 def check(options: Mapping[str, Any]) -> tuple[str, ...]:

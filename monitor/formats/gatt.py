@@ -14,6 +14,7 @@ from datetime import datetime
 from typing import Any
 
 from monitor.core.vitals import Report
+from monitor.formats.codes import plain
 from monitor.formats.contract import Context, Decoded, Format, Undecodable
 from monitor.formats.gatt_values import CHARACTERISTICS, Content
 from monitor.formats.identity import normalise_address
@@ -21,14 +22,36 @@ from monitor.formats.instants import place, read_any
 from monitor.formats.json_payload import find, parse, split_path
 from monitor.formats.reading import judge_pressures
 
+_MAX_VALUES = 500  # of one message; bounds its work
 _ENCODINGS = ("auto", "hex", "base64", "raw")
-_PAYLOAD_KEYS = ("value", "data", "payload", "raw", "hex", "bytes", "notification")
-_ADDRESS_KEYS = ("mac", "address", "addr", "ble_addr", "device", "id")
-_UUID_KEYS = ("characteristic", "char", "uuid", "characteristic_uuid", "characteristicUuid")
-_TIME_KEYS = ("timestamp", "time", "ts")
-_UUID = re.compile(
-    r"(?:0x|0000)?(2a(?:35|36|37|5e|5f|1c|1e))(?:-0000-1000-8000-00805f9b34fb)?", re.IGNORECASE
+_PAYLOAD_KEYS = (
+    "value",
+    "data",
+    "payload",
+    "raw",
+    "hex",
+    "bytes",
+    "notification",
+    "valueHex",
+    "value_hex",
+    "rawData",
 )
+_ADDRESS_KEYS = ("mac", "address", "addr", "ble_addr", "device", "id")
+UUID_KEYS = ("characteristic", "char", "uuid", "characteristic_uuid", "characteristicUuid")
+_TIME_KEYS = ("timestamp", "time", "ts")
+# A characteristic's number, not in the midst of a longer one such as an address: "2A37", "0x2a37", its UUID.
+_UUID = re.compile(
+    r"(?<![0-9a-f])(?:0x|0000)?(2a[0-9a-f]{2})(?:-0000-1000-8000-00805f9b34fb)?(?![0-9a-f])", re.IGNORECASE
+)
+_NAMES = {
+    "bloodpressuremeasurement": "2a35",
+    "intermediatecuffpressure": "2a36",
+    "heartratemeasurement": "2a37",
+    "plxspotcheck": "2a5e",
+    "plxcontinuous": "2a5f",
+    "temperaturemeasurement": "2a1c",
+    "intermediatetemperature": "2a1e",
+}
 
 
 def decode(payload: bytes, context: Context) -> Decoded:
@@ -41,7 +64,20 @@ def decode(payload: bytes, context: Context) -> Decoded:
         Undecodable: which characteristic it is cannot be told, or its bytes are cut short or not readable.
     """
     document = _document(payload)
+    if isinstance(document, list):
+        decoded = [_one(b"", entry, context) for entry in document[:_MAX_VALUES]]
+        return Decoded(
+            tuple(found for one in decoded for found in one.reports),
+            sum(one.ignored for one in decoded),
+            "; ".join(dict.fromkeys(one.note for one in decoded if one.note))[:500],
+        )
+    return _one(payload, document, context)
+
+
+def _one(payload: bytes, document: dict[str, Any] | None, context: Context) -> Decoded:
     name = _characteristic(document, context)
+    if name not in CHARACTERISTICS:
+        return Decoded((), 1, f"Bluetooth characteristic {name} holds no vital sign of ours")
     content = CHARACTERISTICS[name](_value_bytes(payload, document, context))
     identity, gateway_at, notes = _surroundings(document, context)
     return report(content, identity, gateway_at, notes, context)
@@ -74,26 +110,33 @@ def report(
     return Decoded((found,))
 
 
-def _document(payload: bytes) -> dict[str, Any] | None:
-    if payload.lstrip(b" \t\r\n\xef\xbb\xbf")[:1] != b"{":
+def _document(payload: bytes) -> dict[str, Any] | list[dict[str, Any]] | None:
+    if payload.lstrip(b" \t\r\n\xef\xbb\xbf")[:1] not in (b"{", b"["):
         return None
     try:
         found = parse(payload)
-    except Undecodable:  # raw bytes may begin with "{" too
+    except Undecodable:  # raw bytes may begin with "{" too, and "[0, 80]" are the bytes themselves
         return None
+    if isinstance(found, list) and found and all(isinstance(entry, dict) for entry in found):
+        return found
     return found if isinstance(found, dict) else None
 
 
 def find_characteristic(text: str) -> str | None:
-    """Return the short code ("2a35") of the characteristic that a topic or UUID names, or ``None``."""
-    match = _UUID.search(text)
-    return match[1].lower() if match else None
+    """Return the short code ("2a35") of the characteristic that a topic or UUID names, or ``None``.
+
+    A code that holds a vital sign counts before one that does not (a battery's, 2A19).
+    """
+    found = [code.lower() for code in _UUID.findall(text)]
+    words = plain(text)
+    named = [code for name, code in _NAMES.items() if name in words]
+    return next((code for code in found if code in CHARACTERISTICS), next(iter(named + found), None))
 
 
 def _characteristic(document: dict[str, Any] | None, context: Context) -> str:
     candidates = [str(context.options.get("characteristic", "")), context.topic]
     if document is not None:
-        candidates[1:1] = [str(document[key])[:64] for key in _UUID_KEYS if key in document]
+        candidates[1:1] = [str(document[key])[:64] for key in UUID_KEYS if key in document]
     for text in candidates:
         if (code := find_characteristic(text)) is not None:
             return code
@@ -108,6 +151,8 @@ def _value_bytes(payload: bytes, document: dict[str, Any] | None, context: Conte
     if document is None:
         if encoding == "raw" or (encoding == "auto" and _is_binary(payload)):
             return payload
+        if (listed := _listed(payload)) is not None:
+            return listed
         try:
             return decode_text(payload.decode("ascii"), encoding)
         except UnicodeDecodeError:
@@ -118,9 +163,25 @@ def _value_bytes(payload: bytes, document: dict[str, Any] | None, context: Conte
         given = find(document, path)
         if isinstance(given, str):
             return decode_text(given, encoding)
-        if isinstance(given, list) and given and all(type(part) is int and 0 <= part < 256 for part in given):
-            return bytes(given)
+        if (listed := _bytes_of(given)) is not None:
+            return listed
     raise Undecodable(f"no bytes under {', '.join('.'.join(path) for path in paths)}: set options.key")
+
+
+def _listed(payload: bytes) -> bytes | None:
+    """Return the bytes of a bare list of numbers: "[0, 80]"."""
+    if not payload.startswith(b"["):
+        return None
+    try:
+        return _bytes_of(parse(payload))
+    except Undecodable:
+        return None
+
+
+def _bytes_of(given: Any) -> bytes | None:
+    if isinstance(given, list) and given and all(type(part) is int and 0 <= part < 256 for part in given):
+        return bytes(given)
+    return None
 
 
 def _is_binary(payload: bytes) -> bool:
@@ -174,7 +235,10 @@ def check(options: Mapping[str, Any]) -> tuple[str, ...]:
         mistakes.append(
             f"options.encoding is {options['encoding']!r}; it must be one of {', '.join(_ENCODINGS)}"
         )
-    if "characteristic" in options and not _UUID.search(str(options["characteristic"])):
+    if (
+        "characteristic" in options
+        and find_characteristic(str(options["characteristic"])) not in CHARACTERISTICS
+    ):
         mistakes.append(
             f"options.characteristic is {options['characteristic']!r}; known: {', '.join(CHARACTERISTICS)}"
         )

@@ -146,6 +146,14 @@ def fault_of(text: str, channel: str = "") -> str:
     return ""
 
 
+def read_inop(identifier: str, given: str, separators: Separators) -> str:
+    """Return the fault of a Philips technical alarm in an OBX: "5^HardInop^MDIL-ALERT", else nothing."""
+    if "MDIL-ALERT" not in identifier.upper():
+        return ""
+    name = component_of(identifier, 1, separators).lower()
+    return fault_of(given) if name.endswith("inop") else ""
+
+
 def read_mindray_alarms(
     rows: Iterable[list[str]], separators: Separators
 ) -> tuple[tuple[str, ...], list[str]]:

@@ -13,14 +13,16 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from monitor.core.vitals import INVALID, METRICS, Observation, Report
-from monitor.formats.codes import BLOOD_PRESSURE, Meaning, meaning_of
+from monitor.formats.codes import BLOOD_PRESSURE, Meaning, by_unit, meaning_of
 from monitor.formats.contract import Context
 from monitor.formats.er7 import Message, Separators, component_of, field_of, unescape
-from monitor.formats.hl7_alarms import Alarm
+from monitor.formats.hl7_alarms import Alarm, read_inop
 from monitor.formats.identity import normalise_address
 from monitor.formats.instants import read_dtm
 from monitor.formats.reading import doubt, join, judge_pressures, observe, read_pressures, refuse, shown
 from monitor.formats.units import find_scale
+
+_NUMBERS = frozenset({"NM", "SN", "ST", ""})  # OBX-2 types that may hold a vital sign that we do not know
 
 # OBX-2 types that hold a waveform or a document.
 _NOT_A_VALUE = frozenset({"NA", "MA", "ED", "RP", "CD"})
@@ -169,11 +171,12 @@ def _better(seen: Seen, rival: Seen, probe: str) -> bool:
     return order(seen) < order(rival)
 
 
-def read_patient(patient: Patient, message: Message, context: Context) -> tuple[list[Group], int]:
+def read_patient(patient: Patient, message: Message, context: Context) -> tuple[list[Group], int, list[str]]:
     """Read a patient's orders.
 
     Returns:
-        The groups, one for each device, and how many segments held no vital sign of ours.
+        The groups, one for each device; how many segments held no vital sign of ours; and the OBX-3 of
+        numbers that no rule knows.
     """
     reader = _Reader(patient, message, context)
     for order in patient.orders:
@@ -181,7 +184,7 @@ def read_patient(patient: Patient, message: Message, context: Context) -> tuple[
     groups = [g for g in reader.groups.values() if g.seen or g.faults is not None or g.online is not None]
     if not groups and reader.groups and any(order.alarm or order.is_alarm_list for order in patient.orders):
         groups = list(reader.groups.values())
-    return groups, reader.ignored
+    return groups, reader.ignored, reader.unread
 
 
 class _Reader:
@@ -191,6 +194,7 @@ class _Reader:
         self.separators = message.separators
         self.context = context
         self.ignored = 0
+        self.unread: list[str] = []
         self.groups: dict[str, Group] = {}
         self._patient = id(patient)
         self._fixed = _fixed_identity(patient, message, context)
@@ -200,7 +204,8 @@ class _Reader:
 
     def read(self, order: Order) -> None:
         """Read one order: its time, its devices, then each OBX."""
-        at, note = read_dtm(component_of(field_of(order.segment, 7), 0, self.separators), self.context)
+        began, ended = (component_of(field_of(order.segment, field), 0, self.separators) for field in (7, 8))
+        at, note = read_dtm(began or ended, self.context)
         self._learn_devices(order)
         notes = [f"OBR-7: {note}"] if note else []
         if order.alarm or order.is_alarm_list:
@@ -261,7 +266,8 @@ class _Reader:
         meaning = _meaning(field_of(row, 3), field_of(row, 4), self.separators)
         if self._codes:
             meaning = self._own_code(row, meaning)
-        if not meaning.metric or field_of(row, 2).strip().upper() in _NOT_A_VALUE:
+        is_panel = meaning.metric == BLOOD_PRESSURE
+        if not meaning.metric or (field_of(row, 2).strip().upper() in _NOT_A_VALUE and not is_panel):
             self._read_other(row, meaning, at, notes)
             return
         given, sub_id = field_of(row, 5), field_of(row, 4).strip()
@@ -271,7 +277,7 @@ class _Reader:
         if not given.strip():
             if own_at is not None and sub_id:
                 parents[sub_id] = own_at
-            if meaning.metric == BLOOD_PRESSURE or field_of(row, 2).strip() == "":
+            if is_panel or field_of(row, 2).strip() == "":
                 return
         group = self._group(row, at, notes)
         for observation in self._observations(row, meaning, given):
@@ -286,8 +292,18 @@ class _Reader:
     def _observations(self, row: list[str], meaning: Meaning, given: str) -> tuple[Observation, ...]:
         unit_field = field_of(row, 6)
         if meaning.metric == BLOOD_PRESSURE:
-            found = read_pressures(given, _unit("mm[Hg]", unit_field, self.separators), meaning.remark)
+            found = read_pressures(
+                unescape(given.replace(self.separators.component, "/"), self.separators),
+                _unit("mm[Hg]", unit_field, self.separators),
+                meaning.remark,
+            )
             return tuple(doubt(one, meaning.doubt) for one in found) if meaning.doubt else found
+        if meaning.clash and unit_field:
+            units = [
+                unescape(part.strip(), self.separators)
+                for part in unit_field.split(self.separators.component)
+            ]
+            meaning = next((one for part in units if (one := by_unit(meaning, part)).doubt), meaning)
         if meaning.clash:
             return (
                 Observation(meaning.metric, None, INVALID, f"{meaning.clash}: {shown(given, 20)} not used"),
@@ -313,8 +329,12 @@ class _Reader:
     def _read_other(self, row: list[str], meaning: Meaning, at: datetime | None, notes: list[str]) -> None:
         """Count a segment that is no vital sign of ours; say it when it could be mistaken for one."""
         self.ignored += 1
-        given = field_of(row, 5)
-        if meaning.what and given.strip() and len(given) < 24:
+        given, identifier = field_of(row, 5), field_of(row, 3)
+        if fault := read_inop(identifier, given, self.separators):
+            group = self._group(row, at, notes)
+            group.faults = [*(group.faults or []), fault]
+            group.notes.append(f"technical alarm of the monitor: {shown(given.strip())}")
+        elif meaning.what and given.strip() and len(given) < 24:
             name = component_of(field_of(row, 3), 1, self.separators) or component_of(
                 field_of(row, 3), 0, self.separators
             )
@@ -325,11 +345,13 @@ class _Reader:
             group = self._group(row, at, notes)
             group.faults = [*(group.faults or []), "clock_unset"]
             group.notes.append("the device's clock is not synchronised (MDC_TIME_SYNC_NONE)")
-        elif "MDC_ATTR_TIME_ABS" in field_of(row, 3):
+        elif "MDC_ATTR_TIME_ABS" in identifier:
             group = self._group(row, at, notes)
             group.notes.append(
                 f"device clock {shown(given, 30)} while the gateway says {shown(field_of(row, 14), 30)}"
             )
+        elif given and field_of(row, 2) in _NUMBERS and not meaning.what:
+            self.unread.append(identifier)
 
 
 def _tells_value(alarm: Alarm | None) -> bool:

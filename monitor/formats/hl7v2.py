@@ -8,21 +8,23 @@ what cannot be told apart is refused. MSH-7 is the gateway's clock, OBR-7 and OB
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
-from monitor.core.vitals import METRICS, Report
+from monitor.core.vitals import METRICS
 from monitor.formats import er7
-from monitor.formats.contract import Context, Decoded, Format, Undecodable
+from monitor.formats.contract import MAX_UNREAD, Context, Decoded, Format, Undecodable
 from monitor.formats.er7 import Message, component_of, field_of
 from monitor.formats.hl7_alarms import read_alarm, read_mindray_alarms
 from monitor.formats.hl7_observations import Group, Order, Patient, read_patient
-from monitor.formats.instants import read_dtm
+from monitor.formats.instants import offset_of, read_dtm
 from monitor.formats.reading import shown
 
 # A message of a monitor with every module is 20 to 60 KiB; the rule of 16 KiB (S-05) is for single devices.
 _MAX_PAYLOAD_BYTES = 128 * 1024
 _IDENTITIES = ("auto", "topic", "OBX-18", "PV1-3", "PID-3", "MSH-3", "MSH-4", "OBR-3")
 _MINDRAY_ALARM_LISTS = frozenset({"54", "56"})
+_WITH_OBSERVATIONS = frozenset({"ORU", "ORF", "OUL", ""})  # ORF answers a query with them
 
 
 def decode(payload: bytes, context: Context) -> Decoded:
@@ -34,45 +36,50 @@ def decode(payload: bytes, context: Context) -> Decoded:
     Raises:
         Undecodable: no MSH segment, or several patients and nothing that names their devices.
     """
-    reports: list[Report] = []
-    notes: list[str] = []
-    ignored = 0
-    for message in er7.read_messages(payload):
-        decoded = _decode_message(message, context)
-        reports += decoded.reports
-        ignored += decoded.ignored
-        if decoded.note:
-            notes.append(decoded.note)
-    return Decoded(tuple(reports), ignored, "; ".join(dict.fromkeys(notes))[:500])
+    decoded = [_decode_message(message, context) for message in er7.read_messages(payload)]
+    return Decoded(
+        tuple(report for one in decoded for report in one.reports),
+        sum(one.ignored for one in decoded),
+        "; ".join(dict.fromkeys(one.note for one in decoded if one.note))[:500],
+        tuple(dict.fromkeys(name for one in decoded for name in one.unread))[:MAX_UNREAD],
+    )
 
 
 def _decode_message(message: Message, context: Context) -> Decoded:
     header, separators = message.segments[0], message.separators
     kind = component_of(field_of(header, 9), 0, separators).upper()
     trigger = component_of(field_of(header, 9), 1, separators).upper()
-    if kind == "ACK" or (kind and kind != "ORU"):
-        return Decoded(
-            (), 1, _acknowledgement(message) or f"{kind}^{trigger}: no observations in such a message"
-        )
+    if kind not in _WITH_OBSERVATIONS:
+        return _without_observations(message, f"{kind}^{trigger}")
     if trigger == "W01":
         return Decoded((), 1, "ORU^W01: waveforms, no vital signs")
-    notes: list[str] = []
-    patients = _patients(message)
-    gateway_at, note = read_dtm(field_of(header, 7).split(separators.component)[0], context)
-    if note:
-        notes.append(f"MSH-7: {note}")
+    sent_at = field_of(header, 7).split(separators.component)[0]
+    if context.zone is None and (offset := offset_of(sent_at)):
+        context = replace(context, zone=offset)  # HL7 2.14.9.7: MSH-7's offset holds for the whole message
+    gateway_at, note = read_dtm(sent_at, context)
+    notes = [f"MSH-7: {note}"] if note else []
     mode = _drill_reason(component_of(field_of(header, 11), 0, separators).upper())
     groups: list[Group] = []
+    unread: list[str] = []
     ignored = 0
+    patients = _patients(message)
     for patient in patients:
         read_alarms(patient, trigger, field_of(header, 10), message)
-        found, skipped = read_patient(patient, message, context)
+        found, skipped, unknown = read_patient(patient, message, context)
         groups += found
         ignored += skipped
+        unread += unknown
     _refuse_mixed_patients(patients, groups, context)
     reports = tuple(group.report(context, gateway_at, mode, notes) for group in groups)
     note = "" if reports else f"{kind}^{trigger}: no vital sign of ours in it"
-    return Decoded(reports, ignored, note)
+    return Decoded(reports, ignored, note, tuple(unread))
+
+
+def _without_observations(message: Message, kind: str) -> Decoded:
+    """Say what a message of another kind is; what an admission repeats of a patient is not live."""
+    rows = sum(segment[0] == "OBX" for segment in message.segments)
+    said = f"its {rows} OBX are not of now and not used" if rows else "no observations in such a message"
+    return Decoded((), max(rows, 1), _acknowledgement(message) or f"{kind}: {said}")
 
 
 def _acknowledgement(message: Message) -> str:
@@ -107,10 +114,20 @@ def _patients(message: Message) -> list[Patient]:
         elif name == "OBX":
             patient.order().observations.append(segment)
         elif name == "PRT" and field_of(segment, 10):
-            patient.order().device = field_of(segment, 10)
+            _take_participation(patient.order(), field_of(segment, 10))
     return [
         patient for patient in patients if any(o.observations or o.is_alarm_list for o in patient.orders)
     ] or [patients[0]]
+
+
+def _take_participation(order: Order, device: str) -> None:
+    """Take a device from a PRT (HL7 2.7): of the OBX that it follows, or of the whole order."""
+    if not order.observations:
+        order.device = device
+        return
+    row = order.observations[-1]
+    row += [""] * (19 - len(row))
+    row[18] = row[18] or device
 
 
 def read_alarms(patient: Patient, trigger: str, control_id: str, message: Message) -> None:

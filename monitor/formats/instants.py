@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 from monitor.formats.contract import Context
@@ -20,8 +21,9 @@ _EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
 _LATEST_AHEAD = timedelta(days=36525)
 _ANY_ZONE = timedelta(hours=26)  # zones reach from -12:00 to +14:00
 
-# YYYY[MM[DD[HH[MM[SS[.S…]]]]]][+/-ZZZZ], HL7 v2.9 chapter 2A, data type DTM
-_DTM = re.compile(r"(\d{4})(\d\d)?(\d\d)?(\d\d)?(\d\d)?(\d\d)?(?:\.(\d{1,9}))?([+-]\d{4})?")
+# YYYY[MM[DD[HH[MM[SS[.S…]]]]]][+/-ZZZZ], HL7 v2.9 chapter 2A, data type DTM; some monitors leave out the dot
+# before the milliseconds, or write the offset as ISO 8601 does.
+_DTM = re.compile(r"(\d{4})(\d\d)?(\d\d)?(\d\d)?(\d\d)?(?:(\d\d)(?:[.,]?(\d{1,9}))?)?\s*([+-]\d\d:?\d\d|Z)?")
 
 # How many of a unit make a second; a number of that size is a time from 2001 to 2100 in that unit and no
 # other.
@@ -43,7 +45,8 @@ def read_dtm(text: str, context: Context) -> Placed:
         return None, ""
     match = _DTM.fullmatch(text)
     if match is None:
-        return None, f"time {shown(text, 30)!r} is not an HL7 time: {FALLBACK}"
+        placed, note = read_iso(text, context)
+        return placed, note.replace("an ISO 8601 time", "an HL7 time")
     if match[5] is None:
         return None, f"time {text!r} has no minutes: {FALLBACK}"
     year, month, day, hour, minute = (int(part) for part in match.groups()[:5])
@@ -57,8 +60,19 @@ def read_dtm(text: str, context: Context) -> Placed:
     return place(naive, text, context)
 
 
+def offset_of(text: str) -> timezone | None:
+    """Return the offset that an HL7 v2 time names, or ``None``."""
+    match = _DTM.fullmatch(text.strip())
+    try:
+        return _offset(match[8]) if match and match[8] else None
+    except ValueError:
+        return None
+
+
 def _offset(text: str) -> timezone:
-    minutes = int(text[1:3]) * 60 + int(text[3:5])
+    if text == "Z":
+        return UTC
+    minutes = int(text[1:3]) * 60 + int(text[-2:])
     return timezone(timedelta(minutes=-minutes if text[0] == "-" else minutes))
 
 
@@ -123,10 +137,28 @@ def read_any(given: Any, context: Context) -> Placed:
         if len(text) == 14 and text.startswith(("19", "20")):
             return read_dtm(text, context)
         return read_epoch(text, 0, context)
-    placed, note = read_iso(text, context)
+    placed, note = read_iso(_as_iso(text), context)
     if placed is None and re.match(r"\d{1,2}[/.-]\d{1,2}[/.-]\d{2,4}", text):
         note = f"time {shown(text, 40)!r} needs options.time_format (day or month first?): {FALLBACK}"
     return placed, note
+
+
+_YEAR_FIRST = re.compile(r"(\d{4})[/.](\d{1,2})[/.](\d{1,2})([ T].*)")
+_MONTH_NAMED = re.compile(r"(?:[A-Za-z]{3}, )?\d{1,2}[ -][A-Za-z]{3}[ -]\d{2,4} \d.*")
+
+
+def _as_iso(text: str) -> str:
+    """Rewrite other forms whose day and month cannot be confused: year first, or the month by its name."""
+    if _MONTH_NAMED.fullmatch(text):
+        try:
+            return parsedate_to_datetime(text.replace("-", " ", 2)).isoformat()
+        except ValueError:
+            return text
+    text = re.sub(r" ?(?:UTC|GMT)$", "+00:00", text)
+    if match := _YEAR_FIRST.fullmatch(text):
+        year, month, day, rest = match.groups()
+        return f"{year}-{month:0>2}-{day:0>2}{rest}"
+    return text
 
 
 def place(moment: datetime, text: str, context: Context) -> Placed:

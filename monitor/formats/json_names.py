@@ -6,6 +6,7 @@ to the instrument it came with; a bare temperature is a room's unless a patient 
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -24,13 +25,14 @@ BEATS = "beats"  # as PULSE, but alone it is a chest strap's heart rate
 WARMTH = "a temperature"  # the patient's only beside another vital sign, or where the gateway says so
 
 _NAMES: dict[str, str] = {
-    "heart_rate": "hr heartrate ecghr hrecg ecgheartrate heartratevalue heartratemeasurement heartratebeats",
+    "heart_rate": "hr heartrate ecghr hrecg ecgheartrate heartratevalue heartratemeasurement heartratebeats"
+    " actbpm",
     PULSE: "pulse pr pulserate pulsevalue prvalue spo2pr pulsespo2 ppgpulse plethpulse pulseoximeterrate",
     "pulse_rate": "spo2pulse spo2pulserate oximeterpulse oximeterpulserate plethpulserate",
     BEATS: "bpm beatsperminute heartbeat",
     "spo2": "spo2 sp02 spo₂ oxygensaturation bloodoxygen bloodoxygensaturation oxygenlevel o2sat"
     " o2saturation spo2value pulseox pulseoximetry saturation oxysat oxygensat sao2spo2 bloodoxygenlevel"
-    " oximetry",
+    " oximetry spo2percentage spo2level spo2saturation peripheraloxygensaturation",
     "nibp_systolic": "systolic sys sbp bpsys bphigh bps bpsystolic systolicpressure systolicbp"
     " bloodpressuresystolic"
     " bloodpressuresys bloodpressurehigh sysbp highpressure nibpsys nibpsystolic systolicbloodpressure nbpsys"
@@ -76,8 +78,28 @@ _WITH_UNIT = {
 }
 _BY_NAME.update({"bodytemperaturef": "temperature", "bodytempf": "temperature", "bodytempc": "temperature"})
 # Keys that hold a value of what stands above them: {"spo2": {"value": 97, "unit": "%"}}.
-GENERIC = frozenset("value val v reading result current measurement measured state".split())
+GENERIC = frozenset(
+    "value val v reading result current measurement measured state data latest now last payload".split()
+)
 _CLOCKS = frozenset({"time", "date", "clock", "uptime"})  # {"time": {"hr": 12}} is no heart rate
+# What stands under these was not measured now: {"limits": {"spo2": 90}, "previous": {"spo2": 97}}.
+NOT_MEASURED = frozenset(
+    "limit limits threshold thresholds alarmlimit alarmlimits alarmthresholds target targets desired delta"
+    " metadata goal goals setpoint setpoints config configuration settings range ranges normalrange"
+    " referencerange previous prev old baseline average averages avg mean min minimum max maximum stats"
+    " statistics predicted prediction forecast simulatedlimits".split()
+)
+# Names that mean the same with a place or a device before them: "bed_1_heart_rate", "max30102_spo2".
+_STRONG = (
+    "heart_rate heartrate pulse_rate pulserate spo2 oxygen_saturation blood_oxygen systolic diastolic"
+    " respiration_rate respiratory_rate body_temperature etco2 perfusion_index".split()
+)
+_WEAK_BEFORE = frozenset(
+    "max min avg average mean target resting rest limit threshold alarm high low upper lower baseline desired"
+    " set goal predicted estimated previous prev last peak walking recovery fetal foetal sleeping daily delta"
+    " next normal reference ref raw quality valid has is no variability second sao2".split()
+)
+_WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+[0-9]*|[0-9]+")
 
 FLAGS: dict[str, str] = {
     "batterylow": "battery_low",
@@ -112,7 +134,25 @@ def name_of(path: tuple[str, ...]) -> Name | None:
     if not names or _CLOCKS.intersection(names[:-1]):
         return None
     joined = "".join(names[-2:])
-    return _look_up(joined) or _look_up(names[-1])
+    return _look_up(joined) or _look_up(names[-1]) or _with_place(path)
+
+
+def _with_place(path: tuple[str, ...]) -> Name | None:
+    """Return what a name means that a place or a device stands before: "bed_1_heart_rate"."""
+    last = next((step for step in reversed(path) if plain(step) and plain(step) not in GENERIC), "")
+    words = [word.lower() for word in _WORDS.findall(last)]
+    for name in _STRONG:
+        wanted = name.split("_")
+        before = words[: -len(wanted)]
+        if before and words[-len(wanted) :] == wanted and _WEAK_BEFORE.isdisjoint(before):
+            return _look_up(plain(name))
+    return None
+
+
+def name_in_topic(topic: str) -> str:
+    """Return the level of a topic that names a vital sign, for payloads that are a bare value, or nothing."""
+    levels = [level for level in topic.split("/") if level]
+    return next((level for level in reversed(levels[-3:]) if name_of((level,))), "")
 
 
 def _look_up(name: str) -> Name | None:

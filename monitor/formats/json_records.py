@@ -7,6 +7,7 @@ is counted, and what could be mistaken for a vital sign is said.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -14,17 +15,33 @@ from typing import Any, NamedTuple
 
 from monitor.core.vitals import METRICS, Observation, Report
 from monitor.formats.codes import BLOOD_PRESSURE, plain
-from monitor.formats.contract import Context, Decoded
+from monitor.formats.contract import MAX_UNREAD, Context, Decoded, Undecodable
 from monitor.formats.identity import normalise_address
 from monitor.formats.instants import read_any, read_pattern
-from monitor.formats.json_names import DRILL_KEYS, FLAGS, GENERIC, WARMTH, Name, name_of, settle
-from monitor.formats.reading import join, judge_pressures, observe, read_pressures, shown
+from monitor.formats.json_names import (
+    DRILL_KEYS,
+    FLAGS,
+    GENERIC,
+    NOT_MEASURED,
+    WARMTH,
+    Name,
+    name_of,
+    settle,
+)
+from monitor.formats.reading import join, judge_pressures, observe, read_pressures, refuse, shown
 from monitor.formats.units import find_scale
 
 _MAX_LEAVES = 2000
 _MAX_DEPTH = 12
-_LABELS = ("name", "metric", "key", "type", "parameter", "code", "n")  # {"name": "spo2", "value": 97}
-_UNITS = ("unit", "units", "uom", "unit_of_measurement")
+# {"name": "spo2", "value": 97}
+_LABELS = (
+    "name metric key type parameter param code n sensor sensorType sensor_type label field vital vitalType"
+    " vital_type observation channel kind measure measurement display".split()
+)
+_UNITS = ("unit", "units", "uom", "unit_of_measurement", "unitOfMeasure", "u")
+_SUBJECTS = ("patientid", "patient", "patientcode", "mrn", "bedid", "bed", "bedno", "room", "subjectid",
+             "subject", "userid", "user", "citiz")  # fmt: skip
+_CLOCK_TIME = re.compile(r"\d{1,2}:\d\d(:\d\d(\.\d+)?)?")
 
 Path = tuple[str, ...]
 
@@ -33,7 +50,8 @@ Path = tuple[str, ...]
 class Style:
     """How one kind of gateway writes: which keys name the device and the times, and what a "temp" is.
 
-    ``time_keys`` are the device's clock, ``gateway_time_keys`` the gateway's; in the order of trust.
+    ``time_keys`` are the device's clock, ``gateway_time_keys`` the gateway's; in the order of trust. Keys
+    are compared without case and signs: ``timestamp`` is also "timeStamp" and "time_stamp".
     ``day_first`` is the pattern of times written with slashes.
     """
 
@@ -45,11 +63,12 @@ class Style:
 
 
 class Leaf(NamedTuple):
-    """One value in a record, with its path and the unit that stands beside it."""
+    """One value in a record, with its path, the unit that stands beside it, and where its record stands."""
 
     path: Path
     value: Any
     unit: str = ""
+    above: Path = ()
 
 
 @dataclass(slots=True)
@@ -60,55 +79,63 @@ class Record:
     at: Any = None
     gateway_at: Any = None
     leaves: list[Leaf] = field(default_factory=list)
-    online: bool | None = None
+    subject: str = ""
 
 
-def records_of(document: Any, style: Style) -> list[Record]:
-    """Split a document into its records."""
+def records_of(document: Any, style: Style, label: str = "") -> list[Record]:
+    """Split a document into its records; ``label`` names a value that has no name: {"value": 97}."""
     budget = [_MAX_LEAVES]
-    return list(_walk(document, Record(), style, 0, budget))
+    return list(_walk(document, Record(), style, 0, budget, label))
 
 
-def _walk(node: Any, above: Record, style: Style, depth: int, budget: list[int]) -> Iterator[Record]:
+def _walk(
+    node: Any, above: Record, style: Style, depth: int, budget: list[int], label: str = "", place: Path = ()
+) -> Iterator[Record]:
     if depth > _MAX_DEPTH:
         return
     if isinstance(node, list):
         for entry in node:
-            yield from _walk(entry, above, style, depth + 1, budget)
+            yield from _walk(entry, above, style, depth + 1, budget, label, place)
     elif isinstance(node, dict):
         here = Record()
-        lists: list[list[Any]] = []
-        _flatten(node, (), here.leaves, lists, depth, budget)
+        lists: list[tuple[Path, list[Any]]] = []
+        _flatten(node, (), here.leaves, lists, depth, budget, label)
+        if place:
+            here.leaves = [leaf._replace(above=place) for leaf in here.leaves]
+        here.subject = _named(here.leaves, _SUBJECTS) or above.subject
         here.identity = _named(here.leaves, style.identity_keys) or above.identity
-        here.at = _first(here.leaves, style.time_keys, above.at)
+        here.at = _dated(_first(here.leaves, style.time_keys, above.at), here.leaves)
         here.gateway_at = _first(here.leaves, style.gateway_time_keys, above.gateway_at)
         if here.leaves:
             yield here
-        for entries in lists:
-            yield from _walk(entries, here, style, depth + 1, budget)
+        for path, entries in lists:
+            yield from _walk(entries, here, style, depth + 1, budget, label, (*place, *path))
 
 
 def _flatten(
     node: dict[str, Any],
     path: Path,
     leaves: list[Leaf],
-    lists: list[list[Any]],
+    lists: list[tuple[Path, list[Any]]],
     depth: int,
     budget: list[int],
+    label: str = "",
 ) -> None:
     """Collect the values of an object and of the objects in it; lists that hold objects are kept apart."""
     if depth > _MAX_DEPTH:
         return
     unit = next((node[key] for key in _UNITS if isinstance(node.get(key), str)), "")
-    label = next((node[key] for key in _LABELS if isinstance(node.get(key), str)), "")
+    label = next((node[key] for key in _LABELS if isinstance(node.get(key), str)), label)
     for key, value in node.items():
         budget[0] -= 1
         if budget[0] < 0:
             return
-        if isinstance(value, dict):
+        if isinstance(value, dict | list) and plain(key) in NOT_MEASURED:
+            leaves.append(Leaf((*path, key), None))
+        elif isinstance(value, dict):
             _flatten(value, (*path, key), leaves, lists, depth + 1, budget)
         elif isinstance(value, list) and any(isinstance(entry, dict) for entry in value):
-            lists.append(value)
+            lists.append(((*path, key), value))
         elif label and plain(key) in GENERIC and name_of((label,)):
             leaves.append(Leaf((label,), value, unit))
         else:
@@ -118,10 +145,20 @@ def _flatten(
 def _first(leaves: list[Leaf], keys: tuple[str, ...], otherwise: Any) -> Any:
     """Return the value under the first of ``keys`` that has one, the shallowest first."""
     for key in keys:
-        found = [leaf for leaf in leaves if leaf.path[-1] == key and leaf.value not in (None, "")]
+        wanted = plain(key)
+        found = [leaf for leaf in leaves if leaf.value not in (None, "") and plain(leaf.path[-1]) == wanted]
         if found:
             return min(found, key=lambda leaf: len(leaf.path)).value
     return otherwise
+
+
+def _dated(time: Any, leaves: list[Leaf]) -> Any:
+    """Return a time with the date that stands beside it, where date and time are two keys."""
+    if isinstance(time, str) and _CLOCK_TIME.fullmatch(time.strip()):
+        date = _first(leaves, ("date", "day"), None)
+        if isinstance(date, str):
+            return f"{date.strip()} {time.strip()}"
+    return time
 
 
 def _named(leaves: list[Leaf], keys: tuple[str, ...]) -> str:
@@ -135,6 +172,12 @@ def _named(leaves: list[Leaf], keys: tuple[str, ...]) -> str:
     return ""
 
 
+def named_by(record: Record, place: str) -> str:
+    """Return the device's name under a key, or under a dotted path, of a record."""
+    found = next((leaf for leaf in record.leaves if ".".join(leaf.path) == place), None)
+    return _named([found], (found.path[-1],)) if found else _named(record.leaves, (place,))
+
+
 # --- from records to reports
 # ---------------------------------------------------------------------------------
 
@@ -146,7 +189,7 @@ class _Group:
     measured_at: datetime | None
     gateway_at: datetime | None
     leaves: list[Leaf] = field(default_factory=list)
-    online: bool | None = None
+    subjects: set[str] = field(default_factory=set)
     notes: list[str] = field(default_factory=list)
 
 
@@ -155,6 +198,9 @@ def read_records(records: Iterable[Record], style: Style, context: Context) -> D
 
     Options: ``identity`` ("payload", the default, or "topic"), ``metrics`` (a table of the site's own keys to
     metrics; "ignore" takes a key away), ``time_format``.
+
+    Raises:
+        Undecodable: several patients, and nothing that tells their devices apart.
     """
     groups: dict[tuple[str, datetime | None, datetime | None], _Group] = {}
     by_topic = context.options.get("identity") == "topic"
@@ -164,19 +210,39 @@ def read_records(records: Iterable[Record], style: Style, context: Context) -> D
         gateway_at, gateway_note = read_time(record.gateway_at, style.day_first, context)
         group = groups.setdefault((identity, at, gateway_at), _Group(at, gateway_at))
         group.leaves += record.leaves
-        group.online = record.online if record.online is not None else group.online
+        group.subjects.add(record.subject)
         group.notes += [text for text in (note, gateway_note) if text]
     reports: list[Report] = []
     ignored = 0
     note = ""
+    unread: dict[str, None] = {}
+    subjects: dict[str, set[str]] = {}
     for (identity, _, _), group in groups.items():
         values = read_leaves(group.leaves, context.options.get("metrics") or {}, style.body_temperature)
         ignored += values.ignored
-        if values.observations or values.faults is not None or group.online is not None:
+        unread.update(dict.fromkeys(values.unread))
+        if values.observations or values.faults is not None:
             reports.append(_report(identity, group, values, context))
+            subjects.setdefault(identity, set()).update(group.subjects)
         else:
             note = note or "; ".join(values.notes)
-    return Decoded(tuple(reports), ignored, "" if reports else join("no vital sign in it", note)[:500])
+    _refuse_mixed_patients(subjects)
+    said = "" if reports else join("no vital sign in it", note)[:500]
+    return Decoded(tuple(reports), ignored, said, tuple(unread)[:MAX_UNREAD])
+
+
+def _refuse_mixed_patients(subjects: Mapping[str, set[str]]) -> None:
+    """Refuse several patients under one device.
+
+    Raises:
+        Undecodable: two patients' readings would go to one device.
+    """
+    for named in subjects.values():
+        if len(named) > 1:
+            raise Undecodable(
+                f"{len(named)} patients or beds and no key that tells their devices apart: name it by a key"
+                " map (format keymap, options.records and options.device), or send one patient a message"
+            )
 
 
 def _report(identity: str, group: _Group, values: Values, context: Context) -> Report:
@@ -189,7 +255,6 @@ def _report(identity: str, group: _Group, values: Values, context: Context) -> R
         mode="drill" if values.drill else "real",
         retained=context.retained,
         gateway_at=group.gateway_at,
-        online=group.online,
         notes=tuple(dict.fromkeys([*group.notes, *values.notes])),
     )
 
@@ -212,6 +277,7 @@ class Values(NamedTuple):
     drill: bool
     ignored: int
     notes: tuple[str, ...]
+    unread: tuple[str, ...]
 
 
 def read_leaves(leaves: list[Leaf], own: Mapping[str, Any], body_temperature: bool) -> Values:
@@ -224,7 +290,8 @@ def read_leaves(leaves: list[Leaf], own: Mapping[str, Any], body_temperature: bo
     """
     named = [(leaf, found) for leaf in leaves if (found := _own_name(leaf, own) or name_of(leaf.path))]
     company = {name.metric for leaf, name in named if not _is_absent(leaf.value)}
-    seen: dict[str, Observation] = {}
+    seen: dict[str, tuple[Observation, Leaf | None]] = {}
+    mixed: dict[str, str] = {}
     faults: list[str] | None = None
     drill = False
     notes: list[str] = []
@@ -240,17 +307,33 @@ def read_leaves(leaves: list[Leaf], own: Mapping[str, Any], body_temperature: bo
         else:
             metric = settle(name.metric, company)
         for one in _read(leaf, name, metric, notes):
-            rival = seen.get(one.metric)
+            rival, other = seen.get(one.metric, (None, None))
             if rival is None or (rival.value is None and one.value is not None):
-                seen[one.metric] = one
+                seen[one.metric] = (one, leaf)
             elif one.value != rival.value:
                 sent = "no value" if one.value is None else f"{one.value:g}"
                 notes.append(f"second {one.metric} under {'.'.join(leaf.path)[:60]}: {sent}, not used")
+                if one.value is not None and other is not None and _are_siblings(leaf, other):
+                    places = (".".join((*found.above, *found.path))[:40] for found in (other, leaf))
+                    mixed[one.metric] = f"several, under {' and '.join(places)}"
     if drill:
         notes.append("marked as simulated: taken as drill")
-    ignored = len(leaves) - len(named)
     said = None if faults is None else tuple(dict.fromkeys(faults))
-    return Values(judge_pressures(seen.values()), said, drill, ignored, tuple(notes))
+    observations = [
+        refuse(one, f"{mixed[metric]}: whose is which? Name them by a key map") if metric in mixed else one
+        for metric, (one, _) in seen.items()
+    ]
+    unnamed = [leaf for leaf in leaves if not (_own_name(leaf, own) or name_of(leaf.path))]
+    unread = tuple(".".join(leaf.path)[:80] for leaf in unnamed if type(leaf.value) in (int, float))
+    return Values(judge_pressures(observations), said, drill, len(unnamed), tuple(notes), unread)
+
+
+def _are_siblings(leaf: Leaf, other: Leaf) -> bool:
+    """Say whether two values stand under one name in two objects of one parent: {"a": {x}, "b": {x}}."""
+    first, second = (*leaf.above, *leaf.path), (*other.above, *other.path)
+    if len(first) != len(second) or first[-1] != second[-1]:
+        return False
+    return sum(one != two for one, two in zip(first, second, strict=True)) == 1
 
 
 def _own_name(leaf: Leaf, own: Mapping[str, Any]) -> Name | None:
@@ -266,11 +349,11 @@ def _is_absent(value: Any) -> bool:
 
 def _read(leaf: Leaf, name: Name, metric: str, notes: list[str]) -> tuple[Observation, ...]:
     path = ".".join(leaf.path)[:60]
+    if metric == BLOOD_PRESSURE:
+        return read_pressures(leaf.value, name.unit or leaf.unit)
     if isinstance(leaf.value, list):
         notes.append(f"{path}: a list, not used")
         return ()
-    if metric == BLOOD_PRESSURE:
-        return read_pressures(leaf.value, name.unit or leaf.unit) if isinstance(leaf.value, str) else ()
     if metric == "":
         notes.append(
             f"{path} {shown(leaf.value, 12)}: a body's temperature or a room's? not used (options.metrics)"

@@ -14,18 +14,26 @@ from monitor.formats.codes import BLOOD_PRESSURE
 from monitor.formats.contract import Context, Decoded, Format, Undecodable
 from monitor.formats.identity import normalise_address
 from monitor.formats.instants import Placed, read_any, read_epoch, read_iso, read_pattern
+from monitor.formats.json_names import name_in_topic
 from monitor.formats.json_payload import find, parse, records, split_path
-from monitor.formats.json_records import Style, metric_mistakes, read_records, records_of
+from monitor.formats.json_records import Style, metric_mistakes, named_by, read_records, records_of
 from monitor.formats.presence import presence_report, read_presence, read_presence_payload
-from monitor.formats.reading import join, judge_pressures, observe, read_pressures, refuse
+from monitor.formats.reading import join, judge_pressures, observe, read_pressures, refuse, shown
 from monitor.formats.units import find_scale
 
 _KNOWN = ("records", "device", "time", "gateway_time", "time_format", "presence", "mode", "values", "faults")
 _MORE = ("no_value", "identity", "metrics")
-_TIME_KEYS = (
-    "measured_at measuredAt timestamp timeStamp time_stamp datetime dateTime date_time time ts".split()
+_STYLE = Style(
+    tuple(
+        "mac macaddress bleaddr blemac serial serialnumber imei deveui deviceid devid sensorid monitorid"
+        " thingname clientid device address".split()
+    ),
+    tuple(
+        "measuredat timestamp datetime measurementtime recordedat observedat takenat sampledat sampletime"
+        " eventtime devicetime createdat time ts timestamps timestampms tst t at unixtime epoch".split()
+    ),
+    tuple("gatewaytime sentat publishedat receivedat".split()),
 )
-_STYLE = Style((), tuple(_TIME_KEYS))
 _EPOCHS = {"epoch_s": 1, "epoch_ms": 1000, "epoch_us": 1_000_000, "epoch_ns": 1_000_000_000}
 _TRUE = frozenset({"true", "on", "yes", "1", "active", "off-finger", "detached"})
 
@@ -45,14 +53,9 @@ def decode(payload: bytes, context: Context) -> Decoded:
     """
     if (online := read_presence_payload(payload)) is not None and not payload.lstrip().startswith(b"{"):
         return presence_report(online, context, _topic_device(context))
-    document = parse(payload)
     if not context.options.get("values"):
-        if not isinstance(document, dict | list):
-            raise Undecodable("not a JSON object or list: name its place with options.values")
-        found = records_of(document, _STYLE)
-        for record in found:
-            record.identity = record.identity or _device("", document, context)
-        return read_records(found, _STYLE, context)
+        return _by_names(payload, context)
+    document = parse(payload)
     reports = [
         report
         for key, record in _records(document, context.options)
@@ -61,6 +64,30 @@ def decode(payload: bytes, context: Context) -> Decoded:
     if not reports:
         raise Undecodable("nothing of options.values is in this message: check the paths")
     return Decoded(tuple(reports))
+
+
+def _by_names(payload: bytes, context: Context) -> Decoded:
+    """Decode a message without a map: by the names of its keys, or a bare value by its topic."""
+    label = name_in_topic(context.topic)
+    try:
+        document = parse(payload)
+    except Undecodable:
+        if not label:
+            raise
+        document = payload[:200].decode("utf-8", "replace").strip()
+    if not isinstance(document, dict | list):
+        if not label:
+            raise Undecodable(
+                f"a bare {shown(document, 20)!r}, and the topic names no vital sign:"
+                " publish on a topic such as …/spo2, or send an object"
+            )
+        document = {label: document}
+    found = records_of(document, _STYLE, label)
+    place = str(context.options.get("device", ""))
+    for record in found:
+        own = named_by(record, place) if place and place != "key" and not place.startswith("topic:") else ""
+        record.identity = own or _topic_device(context) or record.identity
+    return read_records(found, _STYLE, context)
 
 
 def _records(document: Any, options: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
@@ -105,7 +132,7 @@ def _observations(record: Any, options: Mapping[str, Any]) -> Iterator[Observati
         if given is None and not _is_there(record, split_path(str(path))):
             continue
         if metric == BLOOD_PRESSURE:
-            yield from read_pressures(str(given), unit)
+            yield from read_pressures(given, unit)
         elif type(given) in (int, float) and given in none_numbers:
             yield refuse(observe(metric, None, reason=f"{given}: options.no_value"), "")
         else:

@@ -34,9 +34,9 @@ NO_VALUE_WORDS = frozenset(
 _FILLERS = re.compile(r"[\s\-–—_*?./\\:#]+")
 _NUMBER = re.compile(r"([<>]=?)?\s*([+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d{1,3})?)\s*(.*)", re.DOTALL)
 _DECIMAL_COMMA = re.compile(r"([<>]=?\s*)?[+-]?\d{1,3},\d{1,2}(?!\d)")
-_PRESSURE_PAIR = re.compile(
-    r"\s*(\d{1,3}(?:\.\d+)?)\s*/\s*(\d{1,3}(?:\.\d+)?)\s*(?:[(/,;]?\s*(\d{1,3}(?:\.\d+)?)\s*\)?)?\s*([^\d]*)"
-)
+
+
+_BETWEEN_PRESSURES = re.compile(r"\s*[/\\(|]\s*")
 
 
 class Reading(NamedTuple):
@@ -132,22 +132,22 @@ def _is_no_value(text: str) -> bool:
     return not word or word in NO_VALUE_WORDS or text.lower() in NO_VALUE_WORDS
 
 
-def read_pressures(given: str, unit: str = "", reason: str = "") -> tuple[Observation, ...]:
-    """Read a cuff measurement written as one text: "120/80", "120/80(93)", "120/80 mmHg".
+def read_pressures(given: Any, unit: str = "", reason: str = "") -> tuple[Observation, ...]:
+    """Read a cuff measurement written as one: "120/80", "120/80(93)", "120 / -- mmHg", ``[120, 80]``.
 
     Returns:
-        Systolic, diastolic and, if written, mean; nothing when the text has another shape.
+        Systolic, diastolic and, if written, mean; both of the first without a value, and why, when it has
+        another shape.
     """
-    match = _PRESSURE_PAIR.fullmatch(given[:64])
-    if match is None:
-        return ()
-    own_unit = match.group(4).strip(" ()")
-    found = [
-        observe(metric, number, unit or own_unit, reason)
-        for metric, number in zip(PRESSURES, match.groups()[:3], strict=True)
-        if number is not None
-    ]
-    return tuple(found)
+    if isinstance(given, list | tuple):
+        given = "/".join(shown(part, 12) for part in given[:4])
+    text = given[:64].strip().strip("\"'").strip() if isinstance(given, str) else ""
+    parts = _BETWEEN_PRESSURES.split(text.replace(")", ""))
+    if len(parts) not in (2, 3):
+        why = join(reason, f"{shown(given, 30)!r} is not systolic/diastolic")
+        return tuple(Observation(metric, None, INVALID, why) for metric in PRESSURES[:2])
+    unit = unit or next((found for part in parts if (found := read_number(part).unit)), "")
+    return tuple(observe(metric, part, unit, reason) for metric, part in zip(PRESSURES, parts, strict=False))
 
 
 def doubt(observation: Observation, why: str) -> Observation:

@@ -1,9 +1,7 @@
-"""Serial devices: the Ivy 450C bedside monitor, the Viatom/Creative PC-60 oximeter, BCI oximeters.
+"""Serial devices: bedside monitors and oximeters that send frames or lines of text.
 
-Law: a payload holds one frame or a recording of many; each whole frame is one report. A cuff value that a
-frame repeats without a time is marked: nobody knows whether it is new. What a frame says of its probe is a
-fault. Sources: the framing beside the recordings; the PC-60FW notification (token 0x0F, type 1); the BCI
-digital protocol as the CMS50 and BerryMed modules document it.
+Law: a payload holds one frame or a recording of many; each whole frame is one report. The time at which the
+bridge heard a frame counts before the device's own clock.
 """
 
 from __future__ import annotations
@@ -13,18 +11,14 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
-from monitor.core.vitals import INVALID, Observation, Report
+from monitor.core.vitals import Report
+from monitor.formats import serial_oximeters, serial_text
 from monitor.formats.contract import Context, Decoded, Format, Undecodable
-from monitor.formats.hl7_alarms import fault_of
-from monitor.formats.instants import read_iso
+from monitor.formats.instants import place, read_iso
 from monitor.formats.json_payload import parse_object
-from monitor.formats.reading import doubt, judge_pressures, observe, shown
-from monitor.formats.serial_frames import CUTTERS, cut_bci, cut_ivy, cut_pc60, ivy_text
-
-_MAX_PAYLOAD_BYTES = 64 * 1024  # a short recording; the bridge publishes one frame a message
-_REPEATED = "repeated in every frame and without a time of its own: not known to be new"
-
-Read = tuple[tuple[Observation, ...], tuple[str, ...] | None, tuple[str, ...]]
+from monitor.formats.reading import judge_pressures
+from monitor.formats.serial_frames import CUTTERS
+from monitor.formats.serial_text import Read
 
 
 def decode(payload: bytes, context: Context) -> Decoded:
@@ -33,12 +27,13 @@ def decode(payload: bytes, context: Context) -> Decoded:
     The bridge sends a frame as ``{"at": time, "frame": hexadecimal}``: these devices have no clock, so the
     time at which the bridge heard them is the time of measurement.
 
-    Options: ``protocol`` ("ivy", "pc60" or "bci"; else found by the framing).
+    Options: ``protocol`` (one of ``CUTTERS``; else found by the framing).
 
     Raises:
         Undecodable: no whole frame of a known protocol.
     """
     content, at, why = _opened(payload, context)
+    content = _ended(content)
     protocol = str(context.options.get("protocol") or _protocol_of(content))
     if protocol == "pc60" and not content.startswith(b"\xaa\x55") and b"\xaa\x55" not in content:
         frames: tuple[bytes, ...] = (content,)
@@ -70,14 +65,31 @@ def _opened(payload: bytes, context: Context) -> tuple[bytes, datetime | None, s
     return _unhex(frame.encode("utf-8", "replace")), at, note
 
 
+_WHOLE_LINE = re.compile(
+    rb"[^\r\n]*(?: EXC=[0-9A-Fa-f]{6}|-\d\d \d\d:\d\d:\d\d( +[0-9-]{1,3}\*?){3}[ A-Z]*) *"
+)
+
+
+def _ended(content: bytes) -> bytes:
+    """Return a recording with an end to its last line, where that is whole without one."""
+    last = content[max(content.rfind(b"\n"), content.rfind(b"\r")) + 1 :]
+    return content + b"\n" if len(last) < 400 and _WHOLE_LINE.fullmatch(last) else content
+
+
 def _unhex(payload: bytes) -> bytes:
     text = payload.strip()
-    if len(text) >= 10 and re.fullmatch(rb"[0-9a-fA-F\s:]+", text):
+    if len(text) >= 8 and re.fullmatch(rb"[0-9a-fA-F\s:]+", text):
         try:
             return bytes.fromhex(text.decode("ascii").replace(":", " "))
         except ValueError:
             return payload
     return payload
+
+
+# In which order protocols are tried. The weak ones have little but their length: they count only where hardly
+# anything is left over. Nonin's format 8 has less, and must be named.
+_STRONG = ("ivy", "masimo", "nellcor", "pc60", "viatom", "nonin")
+_WEAK = ("contec", "nonin19", "jumper", "bci")
 
 
 def _protocol_of(content: bytes) -> str:
@@ -86,14 +98,16 @@ def _protocol_of(content: bytes) -> str:
     Raises:
         Undecodable: none fits.
     """
-    if b"\xfe" in content and cut_ivy(content).frames:
-        return "ivy"
-    if cut_pc60(content).frames or _is_bare_pc60(content):
+    for name in _STRONG:
+        if CUTTERS[name](content).frames:
+            return name
+    if _is_bare_pc60(content):
         return "pc60"
-    cut = cut_bci(content)
-    if cut.frames and cut.noise <= len(content) // 10:
-        return "bci"
-    raise Undecodable("not a serial frame that is known (ivy, pc60, bci): set options.protocol")
+    for name in _WEAK:
+        cut = CUTTERS[name](content)
+        if cut.frames and cut.noise + len(cut.rest) <= len(content) // 10:
+            return name
+    raise Undecodable(f"not a serial frame that is known: set options.protocol ({', '.join(CUTTERS)})")
 
 
 def _is_bare_pc60(content: bytes) -> bool:
@@ -105,121 +119,34 @@ def _report(protocol: str, frame: bytes, at: datetime | None, context: Context) 
     found = _READERS[protocol](frame)
     if found is None:
         return None
-    observations, faults, notes = found
+    notes = list(found.notes)
+    if at is None and found.moment is not None:
+        at, note = place(found.moment, str(found.moment), context)
+        notes += [note] if note else []
     return Report(
         context.device_id,
         context.received_at,
         at,
-        judge_pressures(observations),
-        faults,
+        judge_pressures(found.observations),
+        found.faults,
         retained=context.retained,
-        notes=notes,
+        notes=tuple(notes),
     )
 
 
-# --- Ivy 450C
-# ------------------------------------------------------------------------------------------------
-
-# Line: (position of each metric after the "=", instrument). The first number of a line is the monitor's own
-# state.
-_IVY_LINES: dict[str, tuple[dict[int, str], str]] = {
-    "HR": ({1: "heart_rate"}, "ecg"),
-    "RR": ({1: "respiration_rate"}, "respiration"),
-    "ETCO2": ({1: "etco2"}, "capnograph"),
-    "SPO2": ({1: "spo2"}, "oximeter"),
-    "NIBP": (
-        {1: "nibp_systolic", 2: "nibp_diastolic", 3: "nibp_mean", 4: "nibp_pulse_rate"},
-        "cuff",
-    ),
-    "T1": ({1: "temperature"}, "thermometer"),
+_READERS: dict[str, Callable[[bytes], Read | None]] = {
+    "ivy": serial_text.read_ivy,
+    "masimo": serial_text.read_masimo,
+    "nellcor": serial_text.read_nellcor,
+    "pc60": serial_oximeters.read_pc60,
+    "bci": serial_oximeters.read_bci,
+    "nonin": serial_oximeters.read_nonin,
+    "nonin8": serial_oximeters.read_nonin_8,
+    "nonin19": serial_oximeters.read_nonin_19,
+    "contec": serial_oximeters.read_contec,
+    "viatom": serial_oximeters.read_viatom,
+    "jumper": serial_oximeters.read_jumper,
 }
-
-
-def read_ivy(frame: bytes) -> Read | None:
-    """Read the text lines of an Ivy frame: ``HR=1;80;ECG-II-DIAG;``."""
-    observations: list[Observation] = []
-    faults: list[str] = []
-    notes: list[str] = []
-    for line in re.split(r"[\r\n]+", ivy_text(frame).decode("ascii")):
-        name, _, content = line.partition("=")
-        fields = [part.strip() for part in content.split(";")]
-        if name in _IVY_LINES:
-            metrics, channel = _IVY_LINES[name]
-            observations += [_ivy_value(metric, fields, place) for place, metric in metrics.items()]
-            observations += [_ivy_pulse(part) for part in fields if part.startswith("PR=")]
-            words = " ".join(part for part in fields[1:] if re.search("[A-Za-z]{3}", part))
-            if fault := fault_of(words, channel):
-                faults.append(fault)
-                notes.append(f"{name}: {shown(words, 40)}")
-        elif name and any(fields[1:]):
-            notes.append(
-                f"{shown(name, 8)} {shown(';'.join(fields[1:4]), 30)}: not a vital sign of ours, not used"
-            )
-    if not observations:
-        return None
-    return tuple(observations), tuple(dict.fromkeys(faults)), tuple(notes)
-
-
-def _ivy_value(metric: str, fields: list[str], place: int) -> Observation:
-    given = fields[place] if place < len(fields) else ""
-    if not given:
-        return Observation(metric, None, INVALID, "empty: no value")
-    one = observe(metric, given)
-    return doubt(one, _REPEATED) if metric.startswith("nibp") and one.value is not None else one
-
-
-def _ivy_pulse(part: str) -> Observation:
-    given = part.removeprefix("PR=").strip()
-    return (
-        observe("pulse_rate", given) if given else Observation("pulse_rate", None, INVALID, "empty: no value")
-    )
-
-
-# --- PC-60
-# ---------------------------------------------------------------------------------------------------
-
-
-def read_pc60(frame: bytes) -> Read | None:
-    """Read a PC-60 packet: token 0x0F, length, type 1, SpO2, pulse (16 bit), PI in tenths, state."""
-    content = frame.removeprefix(b"\xaa\x55")
-    if len(content) < 8 or content[0] != 0x0F or content[2] != 1:
-        return None  # a waveform, a version or another token
-    state = content[7]
-    observations = (
-        _or_zero("spo2", content[3]),
-        _or_zero("pulse_rate", int.from_bytes(content[4:6], "little")),
-        observe("perfusion_index", content[6] / 10),
-    )
-    # Bit 1: the finger is out; bits 6 and 7 of the next byte are the battery.
-    faults = ["probe_off"] if state & 2 else []
-    return observations, tuple(faults), ()
-
-
-def _or_zero(metric: str, number: int) -> Observation:
-    return observe(metric, number) if number else Observation(metric, None, INVALID, "0: no value")
-
-
-# --- BCI
-# -----------------------------------------------------------------------------------------------------
-
-
-def read_bci(frame: bytes) -> Read | None:
-    """Read a BCI frame: signal and probe bits, pleth, bar, pulse (bit 7 in byte 3), SpO2."""
-    pulse = (frame[2] & 0x40) << 1 | frame[3] & 0x7F
-    saturation = frame[4] & 0x7F
-    faults: list[str] = []
-    if frame[2] & 0x10:
-        faults.append("probe_off")
-    if frame[2] & 0x20 or frame[0] & 0x10:
-        faults.append("searching")
-    if frame[0] & 0x0F == 0x0F:
-        faults.append("probe_fault")
-    sentinel = Observation("spo2", None, INVALID, "127: no value") if saturation == 127 else None
-    observations = (sentinel or _or_zero("spo2", saturation), _or_zero("pulse_rate", pulse))
-    return observations, tuple(faults), ()
-
-
-_READERS: dict[str, Callable[[bytes], Read | None]] = {"ivy": read_ivy, "pc60": read_pc60, "bci": read_bci}
 
 
 def check(options: Mapping[str, Any]) -> tuple[str, ...]:
@@ -233,5 +160,8 @@ def check(options: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 FORMAT = Format(
-    "serial", "serial devices: Ivy 450C, PC-60 and BCI oximeters", decode, check, _MAX_PAYLOAD_BYTES
+    "serial",
+    "serial devices: Ivy 450C; Masimo, Nellcor, Nonin, PC-60, BCI, Contec, Viatom, Jumper oximeters",
+    decode,
+    check,
 )

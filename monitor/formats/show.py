@@ -69,7 +69,7 @@ def _row(report: Report, observation: Observation) -> Row:
         "unit": METRICS[observation.metric].unit,
         "measured_at": _iso(measured_at) if measured_at is not None else _at(report),
         "validity": observation.validity,
-        "reason": observation.reason,
+        "reason": observation.reason or "as sent",
     }
 
 

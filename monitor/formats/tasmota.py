@@ -35,6 +35,8 @@ def decode(payload: bytes, context: Context) -> Decoded:
         operation = document.get(key)
         if isinstance(operation, dict) and (content := operation.get("notify") or operation.get("read")):
             return _notification(operation, content, document.get("Time"), context)
+    if isinstance(document.get("StatusSNS"), dict):  # the answer to STATUS 10
+        document = document["StatusSNS"]
     records: list[Record] = []
     for key, sensor in document.items():
         if isinstance(sensor, dict):
@@ -54,7 +56,7 @@ def _notification(operation: dict[str, Any], content: Any, time: Any, context: C
     """Read a GATT value that Tasmota heard."""
     named = str(operation.get("char") or operation.get("notifychar") or operation.get("characteristic") or "")
     code = gatt.find_characteristic(named)
-    if code is None:
+    if code not in CHARACTERISTICS:
         return Decoded((), 1, f"Bluetooth characteristic {named[:40]!r} holds no vital sign of ours")
     if not isinstance(content, str):
         raise Undecodable("the notification's bytes are no text")

@@ -52,12 +52,13 @@ def _presence(document: dict[str, Any], context: Context) -> Decoded:
 
 def _devices(document: Any) -> list[tuple[str, Any]]:
     """Return the devices of a message: the gateway API maps names to lists, else one without a name."""
-    if isinstance(document, dict) and document and all(_is_series(entry) for entry in document.values()):
+    if isinstance(document, dict) and document and all(is_series(entry) for entry in document.values()):
         return [(normalise_address(str(name)), entry) for name, entry in document.items()]
     return [("", document)]
 
 
-def _is_series(entry: Any) -> bool:
+def is_series(entry: Any) -> bool:
+    """Say whether this is a device's list of points, as the gateway API writes it."""
     return isinstance(entry, list) and bool(entry) and all(isinstance(point, dict) for point in entry)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import NamedTuple
 
+from monitor.config import Site
 from monitor.core.record import SessionRecord
 
 __all__ = ["EXPORTS", "Export"]
@@ -22,19 +23,18 @@ class Export(NamedTuple):
     where: str
     title: str
 
-    def render(self, record: SessionRecord, *, site: str, zone: str) -> bytes:
+    def render(self, record: SessionRecord, site: Site) -> bytes:
         """Return the record in this form.
 
         Args:
             record: what was kept of the session.
-            site: the clinic's name.
-            zone: IANA time zone in which people at the site read times.
+            site: the clinic: its name is shown, times are told in its zone.
 
         Raises:
             ValueError: this record cannot be given in this form, or the zone is unknown; the text says why.
         """
         module, function = self.where.split(":")
-        made = getattr(import_module(f"monitor.records.{module}"), function)(record, site=site, zone=zone)
+        made = getattr(import_module(f"monitor.records.{module}"), function)(record, site)
         return bytes(made)
 
 

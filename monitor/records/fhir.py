@@ -18,6 +18,7 @@ from uuid import UUID, uuid5
 from fhir.resources.R4B.bundle import Bundle
 
 from monitor.clockface import Clockface, instant
+from monitor.config import Site
 from monitor.core.outcomes import Outcome
 from monitor.core.record import SessionRecord, Trace
 from monitor.core.vitals import METRICS
@@ -49,20 +50,20 @@ REQUIRED = {
 }
 
 
-def render(record: SessionRecord, *, site: str, zone: str) -> bytes:
+def render(record: SessionRecord, site: Site) -> bytes:
     """Return the record as a FHIR R4 transaction bundle in JSON, checked against the library's models.
 
     Raises:
         ValueError: the zone is unknown, or the bundle is not valid FHIR (our mistake).
     """
-    bundle = build(record, site=site, zone=zone)
+    bundle = build(record, site)
     Bundle.model_validate(bundle)
     return json.dumps(bundle, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
 
 
-def build(record: SessionRecord, *, site: str, zone: str) -> Resource:
+def build(record: SessionRecord, site: Site) -> Resource:
     """Return the bundle as JSON values."""
-    writer = _Writer(record, site, Clockface(zone))
+    writer = _Writer(record, site, Clockface(site.zone))
     entries = [writer.entry(one) for one in writer.resources()]
     bundle: Resource = _clean(
         {
@@ -79,7 +80,7 @@ def build(record: SessionRecord, *, site: str, zone: str) -> Resource:
 class _Writer:
     """Writes one record's resources; references are the UUIDs that the server resolves."""
 
-    def __init__(self, record: SessionRecord, site: str, clock: Clockface) -> None:
+    def __init__(self, record: SessionRecord, site: Site, clock: Clockface) -> None:
         self.record, self.site, self.clock = record, site, clock
         self.story = Story(record)
         self.summary = record.summary
@@ -93,7 +94,7 @@ class _Writer:
     def lasting(self, kind: str, name: str) -> str:
         """Return the identity of a patient or device, the same in every session of the site."""
         mode = () if self.summary.mode == "real" else (self.summary.mode,)
-        return _urn(kind, self.site, name, *mode)
+        return _urn(kind, self.site.identity, name, *mode)
 
     @property
     def patient(self) -> Resource:
@@ -180,7 +181,7 @@ class _Writer:
             subject=self.patient,
             period={"start": self.when(self.summary.started_at), "end": self.when(ended) if ended else None},
             location=[{"location": {"display": self.summary.bed_id}}],
-            serviceProvider={"display": self.site},
+            serviceProvider={"display": self.site.name},
         )
 
     def _dose(self, number: int, dose: Dose) -> Resource:

@@ -14,6 +14,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from monitor.clockface import Clockface, instant
+from monitor.config import Site
 from monitor.core.outcomes import Outcome
 from monitor.core.record import SessionRecord, Trace
 from monitor.core.vitals import METRICS
@@ -46,16 +47,17 @@ class Group(NamedTuple):
     results: tuple[Result, ...]
 
 
-def render(record: SessionRecord, *, site: str, zone: str) -> bytes:
+def render(record: SessionRecord, site: Site) -> bytes:
     """Return the message: segments end with a carriage return, UTF-8, without MLLP's frame.
 
     Raises:
         ValueError: there is no such zone.
     """
-    story, clock = Story(record), Clockface(zone)
+    story, clock = Story(record), Clockface(site.zone)
     summary = record.summary
-    segments = [_header(story, clock, site)]
-    segments.append(_segment("PID", "1", "", _join(summary.patient_code, "", "", site, "PI"), "", "^^^^^^S"))
+    segments = [_header(story, clock, site.identity)]
+    patient = _join(summary.patient_code, "", "", site.identity, "PI")
+    segments.append(_segment("PID", "1", "", patient, "", "^^^^^^S"))
     drill = "DRILL: simulated patient. " if summary.mode == "drill" else ""
     segments.append(_segment("NTE", "1", "L", _text(f"{drill}Secondary notification: not a primary alarm.")))
     visit = {2: "O", 3: _join("", "", summary.bed_id), 19: _text(summary.session_id)}
@@ -68,14 +70,14 @@ def render(record: SessionRecord, *, site: str, zone: str) -> bytes:
     return "".join(f"{segment}\r" for segment in segments).encode("utf-8", "replace")
 
 
-def _header(story: Story, clock: Clockface, site: str) -> str:
+def _header(story: Story, clock: Clockface, identity: str) -> str:
     summary = story.record.summary
     at = summary.signed_at or story.ended_at
     control = hashlib.sha256(f"{summary.session_id}\n{at.isoformat()}".encode()).hexdigest()[:20]
     mode = "T" if summary.mode == "drill" else "P"
     fields = [
         "AFTERWATCH",
-        _text(site),
+        _text(identity),
         "",
         "",
         _stamp(at, clock),

@@ -30,6 +30,7 @@ from reportlab.platypus.doctemplate import BaseDocTemplate
 from reportlab.platypus.frames import Frame
 
 from monitor.clockface import Clockface
+from monitor.config import Site
 from monitor.core.record import SessionRecord
 from monitor.records.chart import Chart
 from monitor.records.sections import STRUCK, Section, facts, sections
@@ -54,13 +55,12 @@ HEADING = ParagraphStyle(
 COLUMN = ParagraphStyle("column", parent=CELL, fontName=BOLD, fontSize=6.5, leading=8.2)
 
 
-def render(record: SessionRecord, *, site: str, zone: str) -> bytes:
+def render(record: SessionRecord, site: Site) -> bytes:
     """Return the record as PDF.
 
     Args:
         record: what was kept of the session.
-        site: the clinic's name, for the head of each page.
-        zone: IANA time zone in which times are told.
+        site: the clinic, for the head of each page and the zone of its times.
 
     Raises:
         NoTypeface: the fonts are not in place.
@@ -68,7 +68,7 @@ def render(record: SessionRecord, *, site: str, zone: str) -> bytes:
     """
     signs()
     story = Story(record)
-    clock = Clockface(zone, [story.started_at, story.ended_at, *(one.at for one in story.outcomes)])
+    clock = Clockface(site.zone, [story.started_at, story.ended_at, *(one.at for one in story.outcomes)])
     numbers = {alarm.alarm_id: number for number, alarm in enumerate(story.alarms, start=1)}
     body: list[Flowable] = [
         pairs(facts(story, clock)),
@@ -77,7 +77,7 @@ def render(record: SessionRecord, *, site: str, zone: str) -> bytes:
     ]
     for section in sections(story, clock, digest(record)):
         body += table_of(section)
-    return lay_out(record, body, site=site, clock=clock, title="Session record")
+    return lay_out(record, body, site=site.name, clock=clock, title="Session record")
 
 
 def lay_out(record: SessionRecord, body: list[Flowable], *, site: str, clock: Clockface, title: str) -> bytes:

@@ -16,6 +16,7 @@ from importlib import resources
 from typing import Any, NamedTuple
 
 from monitor.clockface import Clockface
+from monitor.config import Site
 from monitor.core.record import SessionRecord
 from monitor.records.sections import SCALES
 from monitor.records.story import Cuff, Story
@@ -92,13 +93,13 @@ def schema(version: str = VERSION) -> dict[str, Any]:
     return tomllib.loads(file.read_text(encoding="utf-8"))
 
 
-def render(record: SessionRecord, *, site: str, zone: str, version: str = VERSION) -> bytes:
+def render(record: SessionRecord, site: Site, version: str = VERSION) -> bytes:
     """Return the prefilled form as JSON.
 
     Raises:
         ValueError: the session was not intranasal, or the version or zone is unknown.
     """
-    form = prefill(record, site=site, zone=zone, version=version)
+    form = prefill(record, site, version)
     content = {
         "form": form.form,
         "version": form.version,
@@ -117,7 +118,7 @@ def render(record: SessionRecord, *, site: str, zone: str, version: str = VERSIO
     return json.dumps(content, ensure_ascii=False, indent=1).encode("utf-8", "backslashreplace") + b"\n"
 
 
-def prefill(record: SessionRecord, *, site: str, zone: str, version: str = VERSION) -> Form:
+def prefill(record: SessionRecord, site: Site, version: str = VERSION) -> Form:
     """Return the form with what the session's own record can answer.
 
     Raises:
@@ -129,7 +130,7 @@ def prefill(record: SessionRecord, *, site: str, zone: str, version: str = VERSI
             f"this session's route is {record.protocol.route}"
         )
     found, story = schema(version), Story(record)
-    facts = _Facts(story, Clockface(zone, [story.started_at, story.ended_at]), site)
+    facts = _Facts(story, Clockface(site.zone, [story.started_at, story.ended_at]), site.name)
     day = facts.day()
     return Form(
         found["form"],

@@ -11,6 +11,7 @@ from itertools import groupby
 from reportlab.platypus import Flowable
 
 from monitor.clockface import Clockface
+from monitor.config import Site
 from monitor.core.record import SessionRecord
 from monitor.records.pdf import lay_out, pairs, table_of
 from monitor.records.rems import NOTICE, VERSION, Field, prefill
@@ -22,7 +23,7 @@ LEGEND = "* the form requires it; ? not known whether it does"
 ROOM = "\u2026" * 14  # where a person writes
 
 
-def render(record: SessionRecord, *, site: str, zone: str, version: str = VERSION) -> bytes:
+def render(record: SessionRecord, site: Site, version: str = VERSION) -> bytes:
     """Return the sheet as PDF.
 
     Raises:
@@ -30,8 +31,8 @@ def render(record: SessionRecord, *, site: str, zone: str, version: str = VERSIO
         NoTypeface: the fonts are not in place.
     """
     signs()
-    form, story = prefill(record, site=site, zone=zone, version=version), Story(record)
-    clock = Clockface(zone, [story.started_at, story.ended_at])
+    form, story = prefill(record, site, version), Story(record)
+    clock = Clockface(site.zone, [story.started_at, story.ended_at])
     head = [
         ("Form", f"{form.form}, version {form.version}"),
         ("Basis", form.basis),
@@ -45,7 +46,7 @@ def render(record: SessionRecord, *, site: str, zone: str, version: str = VERSIO
     for name, group in groupby(form.fields, key=lambda field: field.section):
         rows = tuple(_row(field) for field in group)
         body += table_of(Section(name, ("Field", "Answer", "From this session"), (60, 45, 65), rows))
-    return lay_out(record, body, site=site, clock=clock, title="REMS worksheet")
+    return lay_out(record, body, site=site.name, clock=clock, title="REMS worksheet")
 
 
 def _row(field: Field) -> tuple[str, str, str]:

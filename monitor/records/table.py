@@ -18,6 +18,7 @@ from datetime import datetime
 from typing import Any
 
 from monitor.clockface import Clockface, instant
+from monitor.config import Site
 from monitor.core.outcomes import as_json
 from monitor.core.record import SessionRecord, Trace
 from monitor.core.vitals import METRICS
@@ -58,7 +59,7 @@ def digest(record: SessionRecord) -> str:
     return hashlib.sha256(_body(record)).hexdigest()
 
 
-def as_jsonl(record: SessionRecord, *, site: str = "", zone: str = "UTC") -> bytes:  # noqa: ARG001 (one shape)
+def as_jsonl(record: SessionRecord, _site: Site | None = None) -> bytes:
     """Return the record as JSON Lines (UTF-8); ``head -n -1 FILE | sha256sum`` gives its digest."""
     body = _body(record)
     last = {
@@ -126,13 +127,13 @@ def _texts(fields: dict[str, Any]) -> dict[str, Any]:
 # --- CSV ----------------------------------------------------------------------------------------------------
 
 
-def as_csv(record: SessionRecord, *, site: str = "", zone: str = "UTC") -> bytes:  # noqa: ARG001 (one shape)
+def as_csv(record: SessionRecord, site: Site) -> bytes:
     """Return the record as CSV (RFC 4180; UTF-8 with a mark, so that spreadsheets see it)."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\r\n")
     writer.writerow(COLUMNS)
     lines = 1
-    for lines, row in enumerate(_rows(record, Clockface(zone)), start=2):  # noqa: B007 (counted)
+    for lines, row in enumerate(_rows(record, Clockface(site.zone)), start=2):  # noqa: B007 (counted)
         writer.writerow(row)
     body = b"\xef\xbb\xbf" + out.getvalue().encode("utf-8", "backslashreplace")
     detail = _compact({"sha256": hashlib.sha256(body).hexdigest(), **_signed(record)})

@@ -157,4 +157,9 @@ SAMPLES: tuple[Sample, ...] = (
     Sample("serial", IVY),
     Sample("serial", bytes.fromhex("aa550f0801603e005000c008")),
     Sample("serial", bytes([0x85, 60, 3, 66, 97, 0x85, 61, 3, 66, 97]), "", {"protocol": "bci"}),
+    Sample("serial", bytes.fromhex("8148602b")),
+    Sample("serial", bytes([10, 0, 30, 1, 44, 0, 7, 96, 0, 71])),
+    Sample("serial", b"11/23/26 12:00:00 SN=1 SPO2=097% BPM=057 PI=07.02% ALARM=0000 EXC=000800\r\n"),
+    Sample("serial", b"23-Nov-26 12:00:01    97      66      18    MO          AS\r\n"),
+    Sample("serial", bytes([0x80, 72, 97, 0] * 3), "", {"protocol": "nonin8"}),
 )

@@ -8,8 +8,9 @@ import hl7
 import pytest
 
 from monitor.formats import Undecodable
-from monitor.formats.er7 import component_of, field_of, read_messages, unescape
+from monitor.formats.er7 import component_of, field_of, read_messages, read_text, unescape
 from tests.formats.corpus import HL7
+from tests.formats.stories import Story, payload_of, stories
 
 
 def library_fields(text: str) -> list[list[str]]:
@@ -26,7 +27,7 @@ def own_fields(payload: bytes) -> list[list[str]]:
 
 def same(payload: bytes) -> None:
     """Compare segment for segment, field for field."""
-    theirs = [[field.strip() for field in segment] for segment in library_fields(payload.decode())]
+    theirs = [[field.strip() for field in segment] for segment in library_fields(read_text(payload))]
     assert own_fields(payload) == theirs
 
 
@@ -42,6 +43,12 @@ def test_every_recording_is_read_alike(shared_data: Path, folder: str) -> None:
     assert files
     for file in files:
         same(file.read_bytes())
+
+
+@pytest.mark.parametrize("story", stories("hl7v2"), ids=lambda story: story["name"].split(",")[0])
+def test_every_makers_message_is_read_alike(story: Story) -> None:
+    """Issue 7.1: as for our own sample."""
+    same(payload_of(story))
 
 
 def test_other_separators_are_obeyed() -> None:

@@ -171,8 +171,14 @@ HEAVY = [
     ("hl7v2", b"MSH|^~\\&|||||||ORU^R01\r" + b"PID|\rOBX|1\r" * 10 * _K),
     ("fhir", b'{"resourceType":"Observation","code":{"coding":[{"system":"http://loinc.org","code":"59408-5"}]},'
      b'"effectiveInstant":"2026-11-23T12:00:00Z","valueSampledData":{"data":"' + b"97 " * 40 * _K + b'"}}'),
-    ("serial", b"\xfe" * 64 * _K),
-    ("serial", b"\x80\x01\x01\x01\x61" * 13 * _K),
+    ("serial", b"\xfe" * 16 * _K),
+    ("serial", b"\x80\x01\x01\x01\x61" * 3 * _K),
+    ("serial", b"\xaa\x55\x0f\x40" * 4 * _K),
+    ("serial", b"\x55\x00\xff\x00\x00\x30\x00\x00" * 2 * _K),
+    ("serial", b"11/23/26 12:00:00 SPO2=" * 700),
+    ("serial", b"\x81\x40\x40\x40" * 4 * _K),
+    ("keymap", b'{"a":' * 2000 + b"1" + b"}" * 2000),
+    ("gatt", b'[{"char":"2A37","value":"0048"},' + b'{"char":"2A37","value":"0048"},' * 500 + b"{}]"),
     ("sparkplug", b"\x12\x00" * 8 * _K),
     ("keymap", b"[" + b'{"spo2":97},' * 1300 + b"{}]"),
 ]  # fmt: skip

@@ -181,7 +181,7 @@ def esketamine(
 @cache
 def played(started_at: datetime = START, mode: Mode = "real", minutes: int = 136) -> Play:
     """Play that session and return all of it."""
-    play = _begin("in-esketamine", started_at, mode)
+    play = begin("in-esketamine", started_at, mode)
     people = _people(play)
     cuffs = {round(minute * 60): values for minute, values in ROUGH}
     for extra in range(150, minutes, 15):
@@ -214,7 +214,8 @@ def _remarks(play: Play, minutes: int) -> None:
     play.give(minutes + 12, given.SignRecord(name, SIGNER, "clinician", "seen and agreed"))
 
 
-def _begin(name: str, started_at: datetime, mode: Mode) -> Play:
+def begin(name: str, started_at: datetime, mode: Mode) -> Play:
+    """Begin a session with an oximeter and a cuff."""
     play = Play(started_at, protocol(name), mode)
     play.give(0, given.Associate(DeviceProfile(OXIMETER, SATURATION_RATE, 1.0)))
     play.give(0, given.Associate(DeviceProfile(CUFF, PRESSURE, 300.0)))
@@ -269,7 +270,7 @@ def _people(play: Play) -> dict[int, list]:  # type: ignore[type-arg]
 @cache
 def infusion(started_at: datetime = START, minutes: int = 130) -> SessionRecord:
     """Play a quiet intravenous session."""
-    play = _begin("iv-ketamine", started_at, "real")
+    play = begin("iv-ketamine", started_at, "real")
     for second in range(minutes * 60):
         minute = second / 60
         if second == 11 * 60:
@@ -284,7 +285,7 @@ def infusion(started_at: datetime = START, minutes: int = 130) -> SessionRecord:
 
 def bare(name: str = "in-esketamine", mode: Mode = "real") -> SessionRecord:
     """Play a session in which nothing was measured, given or said, and that still runs."""
-    return _begin(name, START, mode).record()
+    return begin(name, START, mode).record()
 
 
 def cuffs_only(
@@ -296,7 +297,7 @@ def cuffs_only(
     mode: Mode = "real",
 ) -> SessionRecord:
     """Play an intranasal session with nothing but these cuff readings and doses (minute, mg)."""
-    play = _begin("in-esketamine", started_at, mode)
+    play = begin("in-esketamine", started_at, mode)
     todo = [(minute, lambda m=minute, v=values: _read(play, m, v)) for minute, values in cuffs]
     todo += [
         (at, lambda m=at, a=mg: play.give(m, given.RecordDose(a, "in", play.by, reason="seen")))
@@ -314,7 +315,7 @@ def _read(play: Play, minute: float, values: tuple[float, float, float, float]) 
 
 def noted(text: str) -> SessionRecord:
     """Play a short session in which a person writes this note and ends it with the same words."""
-    play = _begin("in-esketamine", START, "real")
+    play = begin("in-esketamine", START, "real")
     play.give(1.0, given.RecordNote("symptom", text, play.by))
     play.give(2.0, given.EndSession(play.by, text.strip() or "end"))
     return play.record()

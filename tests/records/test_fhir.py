@@ -3,30 +3,30 @@
 from __future__ import annotations
 
 import json
-import threading
-from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+from uuid import uuid5
 
 import pytest
 from fhir.resources.R4B.bundle import Bundle
 
+from monitor.config import Site
 from monitor.core.vitals import METRICS
 from monitor.records import fhir
 from monitor.records.push import PushFailed, delay_s, push
 from monitor.records.story import Story
 from tests.conftest import find_free_port
+from tests.records.conftest import Answer, Stub
 from tests.records.scene import EVERY_SCENE, cuffs_only, esketamine, noted, scene
 
-SITE = {"site": "Klinika", "zone": "Asia/Kolkata"}
+SITE = Site(id="klinika", name="Klinika", zone="Asia/Kolkata")
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 
 
 def bundle(name: str = "esketamine") -> dict[str, Any]:
     """Return a session's bundle as JSON values."""
-    return dict(json.loads(fhir.render(scene(name), **SITE)))
+    return dict(json.loads(fhir.render(scene(name), SITE)))
 
 
 def resources(found: dict[str, Any], kind: str) -> list[dict[str, Any]]:
@@ -42,7 +42,7 @@ def loinc(resource: dict[str, Any]) -> set[str]:
 @pytest.mark.parametrize("name", EVERY_SCENE)
 def test_the_bundle_is_valid_and_round_trips_through_the_library(name: str) -> None:
     """Issue 7: the FHIR bundle round-trips through `fhir.resources`."""
-    content = fhir.render(scene(name), **SITE)
+    content = fhir.render(scene(name), SITE)
     again = json.loads(Bundle.model_validate_json(content).model_dump_json())
     assert again == json.loads(content)
 
@@ -56,6 +56,22 @@ def test_every_reference_meets_a_resource_of_the_bundle(name: str) -> None:
     references = [text.split('"')[0] for text in json.dumps(found).split('"reference": "')[1:]]
     assert references
     assert set(references) <= set(urls)
+
+
+def test_patients_and_devices_hang_on_the_sites_id_not_on_its_name() -> None:
+    """A clinic that gets another name keeps its patients; one that exported under it can stay with it."""
+
+    def known_as(site: Site) -> set[str]:
+        entries = json.loads(fhir.render(scene("esketamine"), site))["entry"]
+        kinds = ("Patient", "Device")
+        return {one["fullUrl"] for one in entries if one["resource"]["resourceType"] in kinds}
+
+    renamed = known_as(SITE.model_copy(update={"name": "Klinika Nowa"}))
+    assert renamed == known_as(SITE)
+    assert known_as(SITE.model_copy(update={"id": "other"})).isdisjoint(renamed)
+    before = known_as(SITE.model_copy(update={"exported_as": "Klinika"}))
+    former = uuid5(fhir.OURS, '["patient", "Klinika", "P-0107"]')
+    assert f"urn:uuid:{former}" in before
 
 
 def test_the_vital_signs_profiles_are_kept() -> None:
@@ -148,7 +164,7 @@ def test_a_drill_is_test_data_on_every_resource_and_shares_no_identity_with_real
 
 def test_a_note_with_control_signs_stays_valid() -> None:
     """S-16: what a person typed never makes the bundle unreadable."""
-    content = fhir.render(noted('a\x00b\x07 <x> & "q" \u2028'), **SITE)
+    content = fhir.render(noted('a\x00b\x07 <x> & "q" \u2028'), SITE)
     assert [one["valueString"] for one in resources(json.loads(content), "Observation")] == [
         'a\ufffdb\ufffd <x> & "q"'
     ]
@@ -156,72 +172,10 @@ def test_a_note_with_control_signs_stays_valid() -> None:
 
 # --- a server -----------------------------------------------------------------------------------------------
 
-Answer = tuple[int, dict[str, str], bytes]
-
-
-class Stub:
-    """A FHIR server on loopback: it keeps resources by identity and answers as it is told to first."""
-
-    def __init__(self) -> None:
-        self.port = find_free_port()
-        self.first: list[Callable[[], Answer]] = []
-        self.kept: dict[str, dict[str, Any]] = {}
-        self.requests: list[tuple[str, dict[str, str]]] = []
-        stub = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["Content-Length"]))
-                stub.requests.append((self.path, dict(self.headers)))
-                code, headers, answer = stub.first.pop(0)() if stub.first else stub.transact(body)
-                self.send_response(code)
-                for name, value in {"Content-Length": str(len(answer)), **headers}.items():
-                    self.send_header(name, value)
-                self.end_headers()
-                self.wfile.write(answer)
-
-            def log_message(self, *_: Any) -> None:
-                pass
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", self.port), Handler)
-        threading.Thread(target=self.server.serve_forever, args=(0.02,), daemon=True).start()
-
-    @property
-    def url(self) -> str:
-        """The server's base address."""
-        return f"http://127.0.0.1:{self.port}/fhir"
-
-    def transact(self, body: bytes) -> Answer:
-        """Do a transaction as FHIR R4 says: PUT replaces by search, POST with ifNoneExist creates once."""
-        found = json.loads(Bundle.model_validate_json(body).model_dump_json())
-        entries = []
-        for one in found["entry"]:
-            request, kind = one["request"], one["resource"]["resourceType"]
-            key = f"{kind}?{request['ifNoneExist']}" if request["method"] == "POST" else request["url"]
-            status = "200 OK" if key in self.kept else "201 Created"
-            if not (request["method"] == "POST" and key in self.kept):
-                self.kept[key] = one["resource"]
-            place = list(self.kept).index(key)
-            entries.append({"response": {"status": status, "location": f"{kind}/{place}/_history/1"}})
-        return (
-            200,
-            {},
-            json.dumps({"resourceType": "Bundle", "type": "transaction-response", "entry": entries}).encode(),
-        )
-
-
-@pytest.fixture
-def stub() -> Iterator[Stub]:
-    """Give a stub server on a port of its own."""
-    server = Stub()
-    yield server
-    server.server.shutdown()
-    server.server.server_close()
-
 
 def content() -> bytes:
     """Return a small bundle."""
-    return fhir.render(cuffs_only(((2.0, (128, 78, 95, 70)), (50.0, (140, 85, 103, 78)))), **SITE)
+    return fhir.render(cuffs_only(((2.0, (128, 78, 95, 70)), (50.0, (140, 85, 103, 78)))), SITE)
 
 
 def test_a_bundle_is_delivered_and_sent_twice_it_changes_nothing(stub: Stub) -> None:
@@ -300,7 +254,7 @@ def test_a_record_never_leaves_unencrypted(url: str) -> None:
 def test_a_drill_never_reaches_a_server(stub: Stub) -> None:
     """S-10: simulated data can never be written into a clinical record."""
     with pytest.raises(PushFailed, match="drill"):
-        push(fhir.render(esketamine(mode="drill", signed=False), **SITE), stub.url)
+        push(fhir.render(esketamine(mode="drill", signed=False), SITE), stub.url)
     assert not stub.requests
 
 

@@ -8,22 +8,23 @@ import hl7 as library
 import pytest
 
 from monitor import formats
+from monitor.config import Site
 from monitor.records import hl7
 from monitor.records.story import Story
 from tests.records.scene import cuffs_only, esketamine, noted
 
-SITE = {"site": "Klinika | & Söhne^~\\", "zone": "Pacific/Chatham"}
+SITE = Site(id="klinika", name="Klinika", zone="Pacific/Chatham")
 
 
 def message(record: object, zone: str = "Pacific/Chatham") -> library.Message:
     """Return the message as the library reads it."""
-    return library.parse(hl7.render(record, site=SITE["site"], zone=zone).decode())  # type: ignore[arg-type]
+    return library.parse(hl7.render(record, SITE.model_copy(update={"zone": zone})).decode())
 
 
 def test_our_own_decoder_reads_back_what_was_measured() -> None:
     """Round trip through `monitor.formats.hl7v2`: values, units and times of every cuff reading."""
     record = cuffs_only(((2.0, (128, 78, 95, 70)), (50.0, (186, 108, 134, 88))))
-    content = hl7.render(record, **SITE)
+    content = hl7.render(record, SITE)
     decoded = formats.decode("hl7v2", content, formats.Context("ehr", datetime(2026, 11, 23, tzinfo=UTC)))
     found = {
         (o.metric, o.value, (o.measured_at or report.at).timestamp())
@@ -45,6 +46,16 @@ def test_every_segment_is_in_its_place_and_names_the_patient_by_code() -> None:
     assert "not a primary alarm" in str(found.segment("NTE")[3])
     numbers = [int(str(segment[1])) for segment in found.segments("OBR")]
     assert numbers == list(range(1, len(numbers) + 1))
+
+
+def test_the_patient_is_of_the_site_whatever_the_site_is_called() -> None:
+    """A new name of the clinic makes no new patient elsewhere; what was sent under one can stay so."""
+    found = message(esketamine())
+    assert str(found.segment("PID")[3]) == "P-0107^^^klinika^PI"
+    assert str(found.segment("MSH")[4]) == "klinika"
+    before = SITE.model_copy(update={"exported_as": "Klinika | & Söhne^~\\"})
+    content = hl7.render(esketamine(), before).decode()
+    assert "|P-0107^^^Klinika \\F\\ \\T\\ Söhne\\S\\\\R\\\\E\\^PI|" in content
 
 
 @pytest.mark.parametrize("text", ["a|b^c~d&e\\f", "two\nlines", "tab\there", "=1+1", "Łódź ≥ 90 氯", "\\F\\"])

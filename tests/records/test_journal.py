@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from monitor.config import Site
 from monitor.core.record import SessionRecord
 from monitor.journal import Batch, Journal
 from monitor.records import EXPORTS, readback, table
@@ -12,7 +13,7 @@ from monitor.series.embedded import Embedded
 from monitor.snapshot import dump_protocol
 from tests.records.scene import SIGNER, played
 
-SITE = {"site": "Klinika", "zone": "Asia/Kolkata"}
+SITE = Site(id="klinika", name="Klinika", zone="Asia/Kolkata")
 
 
 @pytest.fixture(scope="module")
@@ -45,14 +46,14 @@ def test_the_kept_record_says_what_the_played_one_says(kept: SessionRecord) -> N
 @pytest.mark.parametrize("name", EXPORTS)
 def test_the_kept_record_goes_every_way_out(kept: SessionRecord, name: str) -> None:
     """Issue 7: records out, by the one table that the command line and the pages use."""
-    made = EXPORTS[name].render(kept, **SITE)
+    made = EXPORTS[name].render(kept, SITE)
     assert made
-    assert made == EXPORTS[name].render(kept, **SITE)
+    assert made == EXPORTS[name].render(kept, SITE)
 
 
 @pytest.mark.parametrize("name", ["csv", "jsonl"])
 def test_the_kept_record_comes_back(kept: SessionRecord, name: str) -> None:
     """Issue 7: a record round-trips, with the journal's own numbers for instants."""
-    again = readback.read(EXPORTS[name].render(kept, **SITE))
+    again = readback.read(EXPORTS[name].render(kept, SITE))
     assert again == kept
     assert table.digest(again) == table.digest(kept)

@@ -17,6 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from monitor.clockface import Clockface
+from monitor.config import Site
 from monitor.core.record import SessionRecord, Trace
 from monitor.records import pdf, sections, table
 from monitor.records.bands import stretches
@@ -26,7 +27,7 @@ from monitor.records.typeface import signs, spell
 from tests.conftest import REPOSITORY, program
 from tests.records.scene import EVERY_SCENE, esketamine, infusion, noted, scene
 
-SITE = {"site": "Klinika Łódź", "zone": "Europe/Warsaw"}
+SITE = Site(id="klinika", name="Klinika Łódź", zone="Europe/Warsaw")
 
 
 def pages(content: bytes, tmp_path: Path, *options: str) -> list[str]:
@@ -52,7 +53,7 @@ def squeezed(text: str) -> str:
 def test_everything_that_was_told_stands_on_the_pages(name: str, tmp_path: Path) -> None:
     """Issue 7: the text is compared with the journal: alarms, answers, doses, notes, refusals, people."""
     record, clock = scene(name), Clockface("Europe/Warsaw")
-    found = words_of(pdf.render(record, **SITE), tmp_path)
+    found = words_of(pdf.render(record, SITE), tmp_path)
     for entry in record.entries:
         one = entry.outcome
         if one.outcome in (
@@ -85,7 +86,7 @@ def test_everything_that_was_told_stands_on_the_pages(name: str, tmp_path: Path)
 def test_each_cuff_reading_each_dose_and_each_checkpoint_has_its_row(tmp_path: Path) -> None:
     """Issue 7: the table of readings at protocol times, doses with the one that was struck, phases."""
     record = esketamine()
-    text = "\n".join(pages(pdf.render(record, **SITE), tmp_path, "-layout"))
+    text = "\n".join(pages(pdf.render(record, SITE), tmp_path, "-layout"))
     rows = [re.sub(r"\s+", " ", line).strip() for line in text.splitlines()]
     assert any(
         row.startswith(
@@ -122,7 +123,7 @@ def test_every_entry_of_every_kind_has_a_place() -> None:
 def test_every_page_says_whose_it_is_and_that_it_is_secondary(name: str, tmp_path: Path) -> None:
     """AL-57: the sentence stands on every page; so do patient code, session and digest."""
     record = scene(name)
-    found = pages(pdf.render(record, **SITE), tmp_path)
+    found = pages(pdf.render(record, SITE), tmp_path)
     for number, page in enumerate(found, start=1):
         for words in (
             pdf.SECONDARY,
@@ -136,16 +137,17 @@ def test_every_page_says_whose_it_is_and_that_it_is_secondary(name: str, tmp_pat
 
 def test_a_drill_is_a_drill_on_every_page_and_a_real_record_never_is(tmp_path: Path) -> None:
     """S-10: DRILL is watermarked on the PDF."""
-    drill = pages(pdf.render(scene("drill"), **SITE), tmp_path)
+    drill = pages(pdf.render(scene("drill"), SITE), tmp_path)
     assert all(page.count("DRILL") >= 2 and "simulated patient" in page for page in drill)
-    assert not any("DRILL" in page for page in pages(pdf.render(esketamine(), **SITE), tmp_path))
+    assert not any("DRILL" in page for page in pages(pdf.render(esketamine(), SITE), tmp_path))
 
 
 def test_the_same_record_gives_the_same_bytes_in_another_process() -> None:
     """Issue 7: deterministic bytes, whatever the hash seed, the machine's zone and the day."""
     code = (
-        "import hashlib, sys; from monitor.records import pdf; from tests.records.scene import esketamine;"
-        "print(hashlib.sha256(pdf.render(esketamine(), site='Klinika', zone='Asia/Kolkata')).hexdigest())"
+        "import hashlib; from monitor.records import pdf; from tests.records.scene import esketamine;"
+        "from tests.records.test_pdf import SITE;"
+        "print(hashlib.sha256(pdf.render(esketamine(), SITE)).hexdigest())"
     )
     sums = set()
     for seed, zone in (("1", "UTC"), ("77", "America/New_York")):
@@ -183,7 +185,7 @@ def test_every_sign_in_our_own_words_is_in_the_typeface() -> None:
 
 def test_what_cannot_be_printed_is_written_as_its_code(tmp_path: Path) -> None:
     """Nothing a person wrote vanishes from the page."""
-    found = words_of(pdf.render(noted("ketamine 氯 \u202eevil\u202c SpO₂ ≥ 90 Łąż"), **SITE), tmp_path)
+    found = words_of(pdf.render(noted("ketamine 氯 \u202eevil\u202c SpO₂ ≥ 90 Łąż"), SITE), tmp_path)
     assert "[U+6C2F]" in found
     assert "[U+202E]evil" in found
     assert "SpO₂≥90Łąż" in found
@@ -202,7 +204,7 @@ def test_what_cannot_be_printed_is_written_as_its_code(tmp_path: Path) -> None:
 )
 def test_markup_in_a_note_is_only_text(text: str, tmp_path: Path) -> None:
     """S-16: reports are escaped."""
-    found = words_of(pdf.render(noted(text), **SITE), tmp_path)
+    found = words_of(pdf.render(noted(text), SITE), tmp_path)
     assert squeezed(spell(text)) in found
 
 
@@ -210,7 +212,7 @@ def test_markup_in_a_note_is_only_text(text: str, tmp_path: Path) -> None:
 def test_nothing_runs_off_the_page(name: str, tmp_path: Path) -> None:
     """A clinician can file the sheet: every word lies inside the printable area."""
     file = tmp_path / "record.pdf"
-    file.write_bytes(pdf.render(scene(name), **SITE))
+    file.write_bytes(pdf.render(scene(name), SITE))
     command = [program("pdftotext", "poppler-utils"), "-bbox", str(file), "-"]
     boxes = subprocess.run(command, capture_output=True, check=True, text=True).stdout
     found = re.findall(r'<word xMin="([\d.-]+)" yMin="([\d.-]+)" xMax="([\d.-]+)" yMax="([\d.-]+)">', boxes)
@@ -248,7 +250,7 @@ def test_times_are_the_sites_on_any_night(
     zone: str, start: datetime, expected: list[str], tmp_path: Path
 ) -> None:
     """Issue 7: times are right on both DST nights, +05:30 and +12:45; each can be read in one way only."""
-    content = pdf.render(esketamine(start), site="Klinika", zone=zone)
+    content = pdf.render(esketamine(start), Site(id="klinika", name="Klinika", zone=zone))
     text = words_of(content, tmp_path)
     assert [words for words in expected if squeezed(words) not in text] == []
 
@@ -295,11 +297,11 @@ def test_limits_are_drawn_as_they_stood() -> None:
 def test_a_four_hour_session_takes_less_than_a_second_of_the_processor() -> None:
     """Issue 7: 1 s for a 4-h session of one value a second (the ratio to a peer is in bench/records)."""
     record: SessionRecord = infusion(minutes=240)
-    pdf.render(record, **SITE)
+    pdf.render(record, SITE)
     taken = []
     for _ in range(3):
         before = time.process_time()
-        pdf.render(record, **SITE)
+        pdf.render(record, SITE)
         taken.append(time.process_time() - before)
     assert min(taken) < 1.0, taken
 
@@ -317,5 +319,5 @@ def test_however_long_a_text_is_it_is_printed_whole(text: str, word: str, times:
         else one
         for one in record.entries
     ]
-    found = words_of(pdf.render(replace(record, entries=tuple(entries)), **SITE), tmp_path)
+    found = words_of(pdf.render(replace(record, entries=tuple(entries)), SITE), tmp_path)
     assert found.count(word) >= times

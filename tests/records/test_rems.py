@@ -8,18 +8,20 @@ from typing import Any
 
 import pytest
 
+from monitor.config import Site
 from monitor.core.record import SessionRecord
 from monitor.records import EXPORTS, rems
 from monitor.records.typeface import signs
 from tests.records.scene import Cuffs, cuffs_only, esketamine, infusion
 
+SITE = Site(name="K", zone="UTC")
 BEFORE = (2.0, (128, 78, 95, 70))
 LAST = (130.0, (126, 77, 94, 70))
 
 
 def field(record: SessionRecord, name: str, **more: Any) -> rems.Field:
     """Return one field of the prefilled form."""
-    form = rems.prefill(record, **{"site": "Klinika", "zone": "UTC", **more})
+    form = rems.prefill(record, Site(name="Klinika").model_copy(update=more))
     return next(one for one in form.fields if one.id == name)
 
 
@@ -58,7 +60,7 @@ def test_nothing_is_carried_forward_into_an_empty_field() -> None:
 
 def test_lot_number_names_and_judgements_are_left_to_a_person() -> None:
     """CLINICAL 2, prefill rule c: "acceptable" is answered by a human; the facts stand beside it."""
-    form = rems.prefill(esketamine(), site="Klinika", zone="UTC")
+    form = rems.prefill(esketamine(), Site(id="klinika", name="Klinika", zone="UTC"))
     answers = {one.id: one for one in form.fields}
     for name in (
         "acceptable_before",
@@ -101,7 +103,7 @@ def test_minutes_run_from_the_first_device_and_a_short_session_is_said() -> None
     """CLINICAL 1.2: from first device to the end of monitoring; under two hours is said, not hidden."""
     record = cuffs_only((BEFORE, (50.0, (150, 92, 111, 80))), minutes=100.0)
     assert field(record, "minutes_monitored").value == 90
-    warnings = rems.prefill(record, site="", zone="UTC").warnings
+    warnings = rems.prefill(record, Site(id="klinika", name="", zone="UTC")).warnings
     assert "monitored for 90 min; the form asks for at least 120" in warnings
 
 
@@ -118,7 +120,7 @@ def test_the_day_is_the_sites_and_seven_days_are_calendar_days(
     zone: str, start: datetime, day: str, due: date
 ) -> None:
     """CLINICAL 2, prefill rule e: due date = session date + 7 calendar days, across DST and midnight too."""
-    form = rems.prefill(cuffs_only((BEFORE, LAST), started_at=start), site="", zone=zone)
+    form = rems.prefill(cuffs_only((BEFORE, LAST), started_at=start), Site(id="klinika", name="", zone=zone))
     assert next(one.value for one in form.fields if one.id == "treatment_date") == day
     assert form.due_on == due
 
@@ -147,20 +149,20 @@ def test_each_version_is_sound_and_every_rule_it_names_exists(version: str) -> N
         assert row["source"] in ("S", "S2", "G")
     text = json.dumps(found, ensure_ascii=False)
     assert all(ord(sign) in signs() for sign in text)
-    assert rems.prefill(esketamine(), site="K", zone="UTC", version=version).version == version
+    assert rems.prefill(esketamine(), SITE, version=version).version == version
 
 
 def test_another_route_and_an_unknown_version_are_refused() -> None:
     """Errors say what to do; an intravenous session has no REMS form."""
     with pytest.raises(ValueError, match="is for intranasal esketamine; this session's route is iv"):
-        EXPORTS["rems"].render(infusion(), site="K", zone="UTC")
+        EXPORTS["rems"].render(infusion(), SITE)
     with pytest.raises(ValueError, match="no version '1999' of the REMS form; there are 2021-11"):
-        rems.prefill(esketamine(), site="K", zone="UTC", version="1999")
+        rems.prefill(esketamine(), SITE, version="1999")
 
 
 def test_a_drill_is_never_to_be_handed_in() -> None:
     """S-10: DRILL stands on the form."""
-    found = json.loads(rems.render(esketamine(mode="drill", signed=False), site="K", zone="UTC"))
+    found = json.loads(rems.render(esketamine(mode="drill", signed=False), SITE))
     assert found["mode"] == "drill"
     assert found["warnings"][0] == "DRILL: simulated patient; never hand this in"
     assert "not a primary alarm" in found["notice"]

@@ -12,10 +12,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from monitor.config import Site
 from monitor.records import EXPORTS, readback, table
 from tests.records.scene import EVERY_SCENE, START, esketamine, noted, scene
 
-SITE = {"site": "Klinika", "zone": "Europe/Warsaw"}
+SITE = Site(id="klinika", name="Klinika", zone="Europe/Warsaw")
 
 
 @pytest.mark.parametrize("kind", ["csv", "jsonl"])
@@ -23,7 +24,7 @@ SITE = {"site": "Klinika", "zone": "Europe/Warsaw"}
 def test_a_record_comes_back_as_it_was(name: str, kind: str) -> None:
     """Issue 7, records out 4: import of the same JSON Lines and CSV, so that a record round-trips."""
     record = scene(name)
-    assert readback.read(EXPORTS[kind].render(record, **SITE)) == record
+    assert readback.read(EXPORTS[kind].render(record, SITE)) == record
 
 
 def test_the_digest_is_that_of_the_lines_before_the_last_and_stays_when_signed() -> None:
@@ -40,7 +41,7 @@ def test_the_digest_is_that_of_the_lines_before_the_last_and_stays_when_signed()
 @pytest.mark.parametrize("kind", ["csv", "jsonl"])
 def test_a_changed_or_cut_file_is_refused_with_its_line_and_a_remedy(kind: str) -> None:
     """AL-50: what was exported is whole or it is refused; no altered value comes back as a record."""
-    content = EXPORTS[kind].render(noted("a note of a person"), **SITE)
+    content = EXPORTS[kind].render(noted("a note of a person"), SITE)
     lines = content.splitlines(keepends=True)
     changed = content.replace(b"a note of", b"a NOTE of", 1)
     cases = [
@@ -61,7 +62,7 @@ def test_a_changed_or_cut_file_is_refused_with_its_line_and_a_remedy(kind: str) 
 @given(st.data())
 def test_no_damaged_file_is_read_or_crashes(kind: str, data: st.DataObject) -> None:
     """P-26: any single damaged byte is noticed, and the fault is always `Unreadable`."""
-    content = EXPORTS[kind].render(noted("a note of a person"), **SITE)
+    content = EXPORTS[kind].render(noted("a note of a person"), SITE)
     place = data.draw(st.integers(0, len(content) - 1))
     other = data.draw(st.integers(0, 255).filter(lambda byte: byte != content[place]))
     damaged = content[:place] + bytes([other]) + content[place + 1 :]
@@ -92,7 +93,7 @@ def test_no_cell_is_a_formula_and_disarming_is_undone(text: str) -> None:
 def test_a_formula_in_a_note_is_text_in_the_spreadsheet_and_comes_back(text: str) -> None:
     """ALARMS V1.2.10: what a person typed cannot run, and is not lost."""
     record = noted(text)
-    content = table.as_csv(record, **SITE)
+    content = table.as_csv(record, SITE)
     rows = list(csv.DictReader(io.StringIO(content.decode("utf-8-sig"), newline="")))
     told = [row["reason"] for row in rows if row["name"] == "NoteRecorded"]
     assert len(told) == 1
@@ -103,7 +104,7 @@ def test_a_formula_in_a_note_is_text_in_the_spreadsheet_and_comes_back(text: str
 def test_every_line_has_the_sites_time_beside_utc_on_the_night_the_clocks_go_back() -> None:
     """Issue 7: times are right on both DST nights: 02:30 stands twice, each with its offset."""
     record = esketamine(datetime(2026, 10, 24, 23, 45, tzinfo=UTC))
-    rows = list(csv.DictReader(io.StringIO(table.as_csv(record, **SITE).decode("utf-8-sig"), newline="")))
+    rows = list(csv.DictReader(io.StringIO(table.as_csv(record, SITE).decode("utf-8-sig"), newline="")))
     both = [(row["at_utc"], row["at_site"]) for row in rows if row["at_utc"]]
     assert all(datetime.fromisoformat(utc) == datetime.fromisoformat(site) for utc, site in both)
     half_past_two = {site for _, site in both if "T02:30:00" in site}
@@ -113,7 +114,7 @@ def test_every_line_has_the_sites_time_beside_utc_on_the_night_the_clocks_go_bac
 def test_a_zone_that_does_not_exist_is_named() -> None:
     """DESIGN §7: errors name the place and the remedy."""
     with pytest.raises(ValueError, match="no time zone 'Mars/Base'; give an IANA name"):
-        table.as_csv(noted("x"), site="", zone="Mars/Base")
+        table.as_csv(noted("x"), Site(id="klinika", name="", zone="Mars/Base"))
 
 
 def test_starting_costs_no_library_of_the_exports() -> None:
