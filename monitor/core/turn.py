@@ -177,6 +177,7 @@ class Turn:
                 reason or (alarm.text if alarm else ""),
                 by,
                 detail,
+                session.mode if session and session.session_id == session_id else "",
             )
         )
 

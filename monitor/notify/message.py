@@ -81,8 +81,6 @@ def plan(
         now: the instant of the decision: what a message's age counts from, aware UTC.
         link: makes the address where one person answers one alarm; without it there is none.
     """
-    if outcome.session_id and (bed.session is None or bed.session.session_id != outcome.session_id):
-        return ()  # its session ended in the same turn: cancelled, as it would be a turn later
     holders = _holders(outcome, bed, configuration.clinic.notify)
     if not holders:
         return ()
@@ -97,29 +95,29 @@ def plan(
     return tuple(made)
 
 
-def collected(words: str, target: str, configuration: Configuration, now: datetime) -> Notification:
+def collected(
+    words: str, target: str, mode: Mode, configuration: Configuration, now: datetime
+) -> Notification:
     """Return the message for alarms that were told together, because there were too many (AL-55)."""
-    notify = configuration.clinic.notify
-    title = f"[{configuration.clinic.site.name}] {words}"
-    body = "\n".join([words, DISCLAIMER])
+    notify, drill = configuration.clinic.notify, mode == "drill"
+    title = f"{'DRILL ' if drill else ''}[{configuration.clinic.site.name}] {words}"
+    body = "\n".join([*([EXERCISE] if drill else []), words, DISCLAIMER])
     until = now + timedelta(seconds=notify.lifetime_s)
-    key = f"collected/{target}/{now.isoformat()}"
-    return Notification(
-        key, "", STATION, "", target, "medium", "real", title, body, now, until, follow_up=True
-    )
+    key = f"collected/{target}/{mode}/{now.isoformat()}"
+    return Notification(key, "", STATION, "", target, "medium", mode, title, body, now, until, follow_up=True)
 
 
 def cancels(outcome: Outcome, bed: Bed) -> tuple[str, ...]:
-    """Return the alarms whose queued messages an outcome ends (P-35): known to a person, or of no session.
+    """Return the alarms whose queued messages an outcome ends (P-35): known to a person, or of a drill's end.
 
-    An alarm that merely ended cancels nothing: its first notice goes out all the same (P-47).
+    An alarm that merely ended cancels nothing, nor does the end of a real session: its first notice goes out
+    all the same (P-47).
     """
     name = outcome.outcome
     if name in ("AlarmAccepted", "AlarmAcknowledged", "AlarmReset"):
         return (outcome.alarm_id,)
-    if name == "AlarmEnded" and outcome.session_id and bed.session is None:
-        return (outcome.alarm_id,)
-    return tuple(bed.latched) if name == "SessionEnded" else ()
+    over = name == "AlarmEnded" and outcome.mode == "drill" and bed.session is None
+    return (outcome.alarm_id,) if over else ()
 
 
 def divert(failed: Notification, notify: Notify, now: datetime) -> tuple[Notification, ...]:
@@ -229,7 +227,7 @@ def _notification(
         outcome.session_id,
         target,
         priority,
-        _mode(bed),
+        outcome.mode or "real",
         title,
         body,
         now,
@@ -238,15 +236,11 @@ def _notification(
     )
 
 
-def _mode(bed: Bed) -> Mode:
-    return bed.session.mode if bed.session is not None else "real"
-
-
 def _text(outcome: Outcome, bed: Bed, configuration: Configuration, now: datetime) -> tuple[str, list[str]]:
     """Return title and lines of a message (AL-44)."""
     zone = ZoneInfo(configuration.clinic.site.zone)
     alarm, place = _alarm(outcome, bed), _place(bed.bed_id, configuration)
-    drill = _mode(bed) == "drill"
+    drill = outcome.mode == "drill"
     what = _what(outcome, alarm)
     title = f"{'DRILL ' if drill else ''}{_opening(outcome)}, {place}: {what}"
     lines = [EXERCISE] if drill else []

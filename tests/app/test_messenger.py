@@ -17,6 +17,7 @@ from monitor.core.protocol import Priority
 from monitor.journal import Due
 from tests.conftest import REPOSITORY
 
+IV = config.load_protocol(REPOSITORY / "config" / "protocols" / "iv-ketamine.toml")
 NOW = datetime(2026, 11, 23, 10, tzinfo=UTC)
 
 
@@ -53,6 +54,17 @@ def test_al_55_a_flood_is_told_together_and_never_holds_back_a_high_one(messenge
     raised(messenger, 100, "low", at)
     assert messenger.digests(at + timedelta(seconds=30)) == []
     assert "1 more alarm" in messenger.digests(at + timedelta(seconds=61))[0].body
+
+
+def test_s_11_a_drill_that_floods_a_target_holds_back_no_real_alarm(messenger: Messenger) -> None:
+    """S-11, AL-55: a drill's alarms are counted and collected for themselves, and their digest says DRILL."""
+    bed, _ = advance(Bed("bed-1"), given.StartSession("s", "K-1", IV, "anna", mode="drill"), NOW)
+    for n in range(14):
+        bed, outcomes = advance(bed, given.ReportCondition(f"d{n}", "medium", "test"), NOW)
+        messenger.plan(outcomes, bed, NOW)
+    assert len(raised(messenger, 1, "medium", NOW)) == 1
+    (digest,) = messenger.digests(NOW)
+    assert '"title": "DRILL [' in digest.body
 
 
 def test_al_55_calm_returns_after_ten_minutes(messenger: Messenger) -> None:

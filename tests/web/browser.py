@@ -13,7 +13,9 @@ if TYPE_CHECKING:
 
 def wait(page: Page, expression: str, within: float = 10.0) -> None:
     """Wait until a JavaScript expression is true; an element that is not there yet makes it false."""
-    asked = f"(() => {{ try {{ return Boolean({expression}); }} catch (fault) {{ return String(fault); }} }})()"
+    asked = (
+        f"(() => {{ try {{ return Boolean({expression}); }} catch (fault) {{ return String(fault); }} }})()"
+    )
     until(page, lambda: page.evaluate(asked) is True, expression, within)
 
 
