@@ -140,8 +140,8 @@ class Link:
         client.on_disconnect = self._on_disconnect
         client.on_message = self._on_message
         if kind is paho.Client:
-            # Paho writes in whichever thread speaks, unless it is to tell somebody that it would. A TLS link that
-            # is read and written at once kills the process. Now only the thread that reads writes.
+            # Paho writes in whichever thread speaks, unless it is to tell somebody of it. A TLS connection that
+            # is read and written at once kills the process. So only the thread that reads writes.
             client.on_socket_register_write = lambda *_: None
         return client
 
