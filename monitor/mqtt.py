@@ -140,8 +140,8 @@ class Link:
         client.on_disconnect = self._on_disconnect
         client.on_message = self._on_message
         if kind is paho.Client:
-            # Paho writes in whichever thread speaks, unless it is to tell somebody of it. A TLS connection that
-            # is read and written at once kills the process. So only the thread that reads writes.
+            # Else paho writes in whichever thread speaks; a TLS connection that is read and written at once
+            # crashes the process. With somebody to tell that it would write, only its own thread does.
             client.on_socket_register_write = lambda *_: None
         return client
 
