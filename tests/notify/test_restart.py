@@ -13,7 +13,7 @@ from monitor.clock import SystemClock
 from monitor.config import Target
 from monitor.journal import Batch, Due, Journal, Settled
 from monitor.notify import Notification, Notifier, Result, dump, load
-from tests.notify.places import HttpPlace
+from tests.notify.places import WITHIN_S, HttpPlace
 
 
 def message(key: str, **changes: object) -> Notification:
@@ -70,7 +70,7 @@ def test_a_thousand_kills_lose_no_message_and_page_nobody_twice_for_what_is_sett
         step = dice.choice(("committed", "submitted", "sent", "settled", "cancelled"))
         house.decide(message(key), submitted=step != "committed")
         if step in ("sent", "settled", "cancelled"):
-            assert house.notifier.flush(5), f"kill {number}"
+            assert house.notifier.flush(WITHIN_S), f"kill {number}"
         if step == "settled":
             house.write_down()
         elif step == "cancelled":
@@ -83,7 +83,7 @@ def test_a_thousand_kills_lose_no_message_and_page_nobody_twice_for_what_is_sett
         house = House(tmp_path, place.port)
         assert {row.key for row in house.journal.due()} <= repeatable
         if number % 10 == 9:
-            assert house.notifier.flush(5)
+            assert house.notifier.flush(WITHIN_S)
             house.write_down()
             assert house.journal.due() == []
             repeatable.clear()
@@ -107,7 +107,7 @@ def test_what_expired_while_down_is_written_down_and_not_sent(
     first.decide(old, submitted=False)
     first.lose_power()
     second = House(tmp_path, place.port)
-    assert second.notifier.flush(5)
+    assert second.notifier.flush(WITHIN_S)
     assert [one.state for one in second.results] == ["expired"]
     second.write_down()
     assert second.journal.due() == []
