@@ -48,7 +48,8 @@ class Device:
     ``offset`` is what is taken off its clock (``None``: its clock is believed). ``late_first`` anchors the
     proof of a steady offset: when the first late reading was measured and received. ``silent_until`` is when
     it last broke a silence of more than a minute. ``skew_since`` is since when its clock stands apart by
-    about ``skew_first``; ``gap_at`` when a number was first missing.
+    about ``skew_first``; ``gap_at`` when a number was first missing; ``faults_boot`` the ``boot_id`` under
+    which it said its ``faults``.
     """
 
     profile: DeviceProfile
@@ -68,6 +69,7 @@ class Device:
     faults: tuple[str, ...] = ()
     malformed_at: datetime | None = None
     malformed: str = ""
+    faults_boot: str | None = None
 
     def copy(self) -> Device:
         """Return a copy to change (the hot path's cheaper ``dataclasses.replace``)."""
@@ -89,6 +91,7 @@ class Device:
             self.faults,
             self.malformed_at,
             self.malformed,
+            self.faults_boot,
         )
 
 

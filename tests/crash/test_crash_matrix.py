@@ -38,6 +38,7 @@ from tests.conftest import REPOSITORY, Mosquitto, program
 
 BEDS, ROUNDS, PAUSE_S = 4, 30, 0.008
 URGENT = "systolic-high-urgent"  # one cuff reading of 190 raises it at once
+WEAK = "battery_low"  # a technical alarm of the device, raised at once
 WITHIN_S = 90.0  # two busy cores
 
 
@@ -129,7 +130,9 @@ class Devices:
         self.sent: set[tuple[str, int]] = set()
         self.heard: Counter[str] = Counter()
         chance = random.Random(seed)
-        self._urgent = {bed: chance.randrange(3, ROUNDS - 3) for bed in range(BEDS)}
+        self._urgent, self._weak = (
+            {bed: chance.randrange(3, ROUNDS - 3) for bed in range(BEDS)} for _ in range(2)
+        )
         self._root, self._line = root, load.connect(port, f"{root}-devices")
         self._pager = load.connect(port, f"{root}-pager", f"{root}/beds/+/alarm")
         self._threads = [threading.Thread(target=run, daemon=True) for run in (self._send, self._listen)]
@@ -161,7 +164,9 @@ class Devices:
                 values = {"spo2": 97, "pulse_rate": 70 + number % 9}
                 if number == self._urgent[bed]:
                     values |= {"nibp_systolic": 190, "nibp_diastolic": 100}
+                faults = [WEAK] if number >= self._weak[bed] else []
                 body = {"measured_at": at.isoformat(), "boot_id": "b", "sequence": number, "values": values}
+                body["faults"] = faults
                 topic = f"{self._root}/devices/m-{bed}/report"
                 self.sent.add((f"m-{bed}", int(at.timestamp() * 1e6)))
                 self._line.sendall(load.publish(topic, orjson.dumps(body), mid))
@@ -178,7 +183,7 @@ class Devices:
             rest = (rest + fresh)[end + foreign :]
             for one in messages:
                 said = orjson.loads(one.payload)
-                if said["phase"] == "start" and said["rule"] == URGENT:
+                if said["phase"] == "start" and said["rule"].endswith((URGENT, WEAK)):
                     self.heard[said["alarm_id"]] += 1
 
 
@@ -204,12 +209,12 @@ def stored(folder: Path) -> list[tuple[str, int]]:
         return db.execute("SELECT n.name, r.at FROM reading r JOIN name n ON n.id = r.device").fetchall()
 
 
-def raised(folder: Path) -> list[tuple[str, str]]:
-    """Return bed and id of every urgent pressure alarm in the journal."""
+def raised(folder: Path) -> list[tuple[str, str, str]]:
+    """Return bed, rule and id of every alarm of a pressure or of a device's battery in the journal."""
     with closing(sqlite3.connect(f"file:{folder}/store/journal.db?mode=ro", uri=True)) as db:
         return db.execute(
-            "SELECT bed_id, alarm_id FROM outcome WHERE outcome='AlarmRaised' AND body ->> '$.rule' = ?",
-            (URGENT,),
+            "SELECT bed_id, body ->> '$.rule' AS rule, alarm_id FROM outcome "
+            f"WHERE outcome='AlarmRaised' AND (rule = '{URGENT}' OR rule LIKE 'fault:%{WEAK}')"
         ).fetchall()
 
 
@@ -275,8 +280,9 @@ def check(scene: Scene, folder: Path, point: Point, seed: int) -> bool:
     print(f"{where}: died {died}, sent {len(devices.sent)}, stored {len(rows)}, alarms {len(alarms)}")
     assert not lost, f"{where}: {len(lost)} readings lost, as {min(lost)}"
     assert not twice, f"{where}: {twice} readings twice"
-    assert sorted(bed for bed, _ in alarms) == [f"bed-{bed}" for bed in range(BEDS)], f"{where}: {alarms}"
-    news = set(devices.heard) - {alarm_id for _, alarm_id in alarms}
+    wanted = [(f"bed-{bed}", rule) for bed in range(BEDS) for rule in (f"fault:m-{bed}:{WEAK}", URGENT)]
+    assert sorted((bed, rule) for bed, rule, _ in alarms) == wanted, f"{where}: {alarms}"
+    news = set(devices.heard) - {alarm_id for *_, alarm_id in alarms}
     assert not news, (
         f"{where}: {news} were told and are not in the journal: a restart made new alarms of them"
     )
