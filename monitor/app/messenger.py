@@ -83,7 +83,22 @@ class Messenger:
 
     def submit(self, due: Iterable[Due]) -> None:
         """Send them; a key that waits already is ignored."""
-        self._notifier.submit(notify.load(one.body) for one in due)
+        self._notifier.submit(notify.load(one.body)._replace(late=one.late) for one in due)
+
+    def remember(self, station: Bed) -> None:
+        """Go on as before a restart: a target that did not deliver then is dead until it delivers (AL-38)."""
+        for key, alarm in station.alarms.items():
+            if key.startswith(notify.CHANNEL):
+                dead = notify.Dead(alarm.onset_at, "nothing was delivered since the restart")
+                self._notifier.presume(key.removeprefix(notify.CHANNEL), dead)
+
+    def try_all(self) -> list[notify.Trial]:
+        """Send a test message to every target; one that takes it is dead no more."""
+        trials = notify.try_targets(self._configuration.clinic.notify.targets)
+        for one in trials:
+            if one.delivered:
+                self._notifier.presume(one.target, None)
+        return trials
 
     def cancel(self, alarm_id: str) -> None:
         """Send nothing more about an alarm."""

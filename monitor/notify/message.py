@@ -36,7 +36,8 @@ class Notification(NamedTuple):
 
     ``key`` is its identity: the same key is never sent twice on purpose. After ``deadline_at`` it is too old
     to be sent (P-36). ``next_at``: when it is tried next (``None``: at once). ``follow_up``: it tells of an
-    alarm that somebody accepted or that ended, so it outlives the alarm.
+    alarm that somebody accepted or that ended, so it outlives the alarm. ``late``: its next channel has been
+    told already.
     """
 
     key: str
@@ -53,6 +54,7 @@ class Notification(NamedTuple):
     attempts: int = 0
     next_at: datetime | None = None
     follow_up: bool = False
+    late: bool = False
 
 
 def dump(notification: Notification) -> str:
@@ -132,6 +134,7 @@ def divert(failed: Notification, notify: Notify, now: datetime) -> tuple[Notific
         deadline_at=now + timedelta(seconds=notify.lifetime_s),
         attempts=0,
         next_at=None,
+        late=False,
         body=f"{failed.body}\nsent here because {failed.target} was not reached",
     )
     return (fresh,)

@@ -22,12 +22,13 @@ WITHIN_S = 60.0  # two busy cores
 
 
 class Arrived(NamedTuple):
-    """One request: when (monotonic seconds), its path, headers and JSON body."""
+    """One request: when (monotonic seconds), its path, headers and JSON body; the place's mood then."""
 
     at: float
     path: str
     headers: dict[str, str]
     body: dict[str, Any]
+    mood: str
 
 
 class HttpPlace:
@@ -49,11 +50,10 @@ class HttpPlace:
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 text = self.rfile.read(int(self.headers.get("content-length", 0)))
-                place.keep(
-                    Arrived(time.monotonic(), self.path, dict(self.headers), json.loads(text or b"{}"))
-                )
+                body, mood = json.loads(text or b"{}"), place.mood
+                place.keep(Arrived(time.monotonic(), self.path, dict(self.headers), body, mood))
                 with contextlib.suppress(OSError):
-                    place.answer(self)
+                    place.answer(self, mood)
 
             def log_message(self, *_: Any) -> None:
                 """Say nothing."""
@@ -72,15 +72,15 @@ class HttpPlace:
             self.arrived.append(one)
             self.came.notify_all()
 
-    def answer(self, request: BaseHTTPRequestHandler) -> None:
-        """Answer in the present mood."""
-        if self.mood == "hang":
+    def answer(self, request: BaseHTTPRequestHandler, mood: str) -> None:
+        """Answer in the mood in which the request came."""
+        if mood == "hang":
             self.over.wait()
             return
-        if self.mood == "hold":
+        if mood == "hold":
             self.let_go.wait()
-        drips = self.mood == "drip"
-        request.send_response(int(self.mood) if self.mood.isdigit() else 200)
+        drips = mood == "drip"
+        request.send_response(int(mood) if mood.isdigit() else 200)
         request.send_header("content-length", "1000000" if drips else "2")
         request.end_headers()
         request.wfile.write(b"{}")
