@@ -67,7 +67,7 @@ class JournalError(Exception):
 
 
 class Due(NamedTuple):
-    """One notification to be sent; ``body`` is JSON that only its sender reads."""
+    """One notification to be sent; ``body`` is JSON for its sender, ``late`` what a restart finds of it."""
 
     key: str
     alarm_id: str
@@ -75,6 +75,7 @@ class Due(NamedTuple):
     target: str
     created_at: datetime
     body: str
+    late: bool = False
 
 
 class Settled(NamedTuple):
@@ -280,7 +281,9 @@ class Journal:
             [(d.key, d.alarm_id, d.session_id, d.target, micros(d.created_at), d.body) for d in batch.due],
         )
         db.executemany(
-            f"UPDATE notification SET state=?, attempts=?, result=?, settled_at=? WHERE key=? AND {_OPEN}",
+            # Once late it stays late until it is settled: the next channel is told once, over restarts too.
+            "UPDATE notification SET state=iif(state='late' AND ?1='retrying', state, ?1), attempts=?2, "
+            f"result=?3, settled_at=?4 WHERE key=?5 AND {_OPEN}",
             [
                 (s.state, s.attempts, s.result, micros(s.at) if s.final else None, s.key)
                 for s in batch.settled
@@ -476,9 +479,9 @@ class Journal:
     def due(self) -> list[Due]:
         """Return the notifications that are not settled, oldest first (the sender drops the late, P-36)."""
         return [
-            Due(key, alarm_id, session_id, target, from_micros(at), body)
-            for key, alarm_id, session_id, target, at, body in self._db.execute(
-                "SELECT key, alarm_id, session_id, target, created_at, body FROM notification "
+            Due(key, alarm_id, session_id, target, from_micros(at), body, bool(late))
+            for key, alarm_id, session_id, target, at, body, late in self._db.execute(
+                "SELECT key, alarm_id, session_id, target, created_at, body, state='late' FROM notification "
                 "WHERE settled_at IS NULL ORDER BY created_at"
             )
         ]

@@ -159,11 +159,11 @@ class Mosquitto:
         return self._process.pid
 
     def start(self) -> None:
-        """Start and return when it accepts connections, within ten seconds."""
+        """Start and return when it accepts connections, within half a minute."""
         assert self._process is None, "the broker is running already"
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(self._command, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 30
         while time.monotonic() < deadline and self._process.poll() is None:
             try:
                 socket.create_connection((LOOPBACK, self.port), timeout=1).close()
@@ -417,7 +417,7 @@ class Running:
             return None
         process.terminate()
         try:
-            return process.wait(20)
+            return process.wait(60)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait(10)

@@ -324,8 +324,7 @@ class Monitor:
     def _tell(self, bed: Bed, outcomes: tuple[Outcome, ...]) -> None:
         """Let everyone who lives in the moment hear of it at once; plan what people are to be told."""
         self.raised += sum(one.outcome == "AlarmRaised" for one in outcomes)
-        mode = bed.session.mode if bed.session else ""
-        for payload in topics.phases(outcomes, self.boot_id, mode):
+        for payload in topics.phases(outcomes, self.boot_id):
             self._speak(topics.phase_topic(self.root, bed.bed_id), payload)
         self._list(bed)
         self.on_change()

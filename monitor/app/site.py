@@ -62,6 +62,7 @@ class Site:
             self.monitor.send_also,
             self._answers.link if configuration.clinic.web.public_url else None,
         )
+        self.messenger.remember(self.monitor.station_bed())
         self.monitor.messenger = self.messenger
         self.application = web.build(
             self.monitor, self.archive, configuration, self.users, exports=self._exports(), **self._doings()
@@ -212,7 +213,7 @@ class Site:
                 self.monitor.submit(bed_id, given.SetLadder(ladder))
 
     def _test_routes(self) -> Sequence[Mapping[str, Any]]:
-        return [one._asdict() for one in notify.try_targets(self.configuration.clinic.notify.targets)]
+        return [one._asdict() for one in self.messenger.try_all()]
 
 
 def _secret(file: Path) -> bytes:

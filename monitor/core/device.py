@@ -50,7 +50,7 @@ class Device:
     it last broke a silence of more than a minute. ``skew_since`` is since when its clock stands apart by
     about ``skew_first``; ``gap_at`` when a number was first missing. ``live_at`` is the newest instant at
     which a live report was placed: what is placed no later is out of order. ``served_since`` is when it came
-    to serve this bed.
+    to serve this bed; ``faults_boot`` the ``boot_id`` under which it said its ``faults``.
     """
 
     profile: DeviceProfile
@@ -72,6 +72,7 @@ class Device:
     malformed: str = ""
     live_at: datetime | None = None
     served_since: datetime | None = None
+    faults_boot: str | None = None
 
     def copy(self) -> Device:
         """Return a copy to change (the hot path's cheaper ``dataclasses.replace``)."""
@@ -95,6 +96,7 @@ class Device:
             self.malformed,
             self.live_at,
             self.served_since,
+            self.faults_boot,
         )
 
 

@@ -30,6 +30,23 @@ def observe(turn: Turn, given: Observe) -> None:
         turn.refuse("Observe", f"device {report.device_id} does not serve {turn.bed.bed_id}")
         return
     device = turn.bed.devices[report.device_id] = device.copy()
+    turn.since = _since(device, report, turn.now)
+    _take_report(turn, device, report)
+    turn.since = None
+
+
+def _since(device: Device, report: Report, now: datetime) -> datetime:
+    """Return since when what a report says is so: by its own time where that is new and near.
+
+    Then hearing it again after a crash makes the same alarm, not another one (R-02).
+    """
+    at = report.measured_at if device.profile.trust_clock else None
+    if at is None or not timedelta(0) <= now - at <= LATE:
+        return now
+    return at if device.measured_at is None or at > device.measured_at else now
+
+
+def _take_report(turn: Turn, device: Device, report: Report) -> None:
     if report.online is not None:
         device.online = report.online
         absence.judge_channels(turn)
@@ -49,6 +66,8 @@ def observe(turn: Turn, given: Observe) -> None:
         return
     note_live(device, timed.at)
     faults = report.faults if report.faults is not None else _outlived(device, report)
+    if report.faults is not None:
+        device.faults_boot = report.boot_id
     if faults != device.faults:
         technical.set_faults(turn, device, faults)
     carried = cuff.is_carried(turn, report)
@@ -96,7 +115,13 @@ def observe_manual(turn: Turn, observations: tuple[Observation, ...], by: str, a
 
 
 def _outlived(device: Device, report: Report) -> tuple[str, ...]:
-    """Return a device's faults without those of the cuff measurement before a new cuff value."""
+    """Return a device's faults without those that a report without any word of faults shows to be over.
+
+    Of the cuff: a new cuff value. Of every kind: it has been switched off and on since, and says them again
+    if they are still there; the word that ended them may have been lost with its power.
+    """
+    if report.boot_id and device.faults_boot and report.boot_id != device.faults_boot:
+        return ()
     if not device.faults or not any(
         o.value is not None and METRICS[o.metric].channel == "cuff" for o in report.observations
     ):

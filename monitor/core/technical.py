@@ -111,9 +111,7 @@ def refuse_report(turn: Turn, device_id: str, reason: str) -> None:
     device.malformed_at, device.malformed = turn.now, reason
     turn.dirty = True
     if turn.bed.session is not None:
-        turn.technical(
-            f"refused:{device_id}", "low", f"{device_id}: message refused: {reason}", onset_at=turn.now
-        )
+        turn.technical(f"refused:{device_id}", "low", f"{device_id}: message refused: {reason}")
 
 
 def wrong_mode(turn: Turn, device: Device, report: Report) -> None:

@@ -121,10 +121,11 @@ class Turn:
     """A working copy of a bed at an instant, with the outcomes so far.
 
     ``dirty`` says that a timer may have come nearer, so that the next due time must be found again;
-    ``measured`` that a reading came on which readiness depends.
+    ``measured`` that a reading came on which readiness depends. ``since`` is the time of the report that is
+    being taken, while one is.
     """
 
-    __slots__ = ("bed", "dirty", "drill_ended_by", "measured", "now", "outcomes")
+    __slots__ = ("bed", "dirty", "drill_ended_by", "measured", "now", "outcomes", "since")
 
     def __init__(self, bed: Bed, now: datetime) -> None:
         """Begin a turn on a copy of ``bed``."""
@@ -134,6 +135,7 @@ class Turn:
         self.dirty = False
         self.measured = False
         self.drill_ended_by = ""
+        self.since: datetime | None = None
 
     @property
     def session(self) -> Session:
@@ -184,6 +186,7 @@ class Turn:
                 reason or (alarm.text if alarm else ""),
                 by,
                 detail,
+                session.mode if session and session.session_id == session_id else "",
             )
         )
 
@@ -288,7 +291,7 @@ class Turn:
         elif priority is None:
             return
         elif present is None:
-            onset = onset_at or self.now
+            onset = onset_at or self.since or self.now
             more = {"metric": metric, "pausable": pausable, "external": external}
             self.raise_alarm(self.make(key, "technical", priority, onset, text, **more))
         elif RANK[priority] > present.rank:

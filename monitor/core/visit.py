@@ -100,9 +100,12 @@ def end_session(turn: Turn, given: EndSession) -> None:
 
 
 def close_session(turn: Turn, reason: str, by: str) -> None:
-    """End the session and every alarm of it; a high one that nobody saw stays latched (AL-16)."""
+    """End the session and every alarm of it; a real high one that nobody saw stays latched (AL-16)."""
     session = turn.session
     _end_alarms(turn, "the session ended")
+    if session.mode == "drill":  # without a session nothing would mark them as a drill's (S-10)
+        for alarm in list(turn.bed.latched.values()):
+            reset(turn, alarm, "monitor")
     doses = [
         {"at": dose.at.isoformat(), "amount_mg": dose.amount_mg, "route": dose.route}
         for dose in session.standing

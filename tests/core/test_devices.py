@@ -465,3 +465,36 @@ def test_p_28_a_device_that_counts_anew_under_its_old_boot_id_is_not_a_repeat() 
     assert scene.bed.latest["spo2"].at == scene.now
     assert scene.bed.latest["spo2"].value == 97
     assert scene.rules() == set()
+
+
+# --- faults whose end is lost, alarms that are heard again ------------------------------------------------
+
+
+def test_al_31_a_device_that_was_switched_off_and_on_has_the_faults_that_it_says_then() -> None:
+    """AL-31: a fault whose end was lost stands while the device runs on, not beyond its next start."""
+    scene = Scene().start()
+    scene.stream(5, spo2=97)
+    scene.report(spo2=97, faults=("probe_off",), boot_id="b1", sequence=1)
+    scene.stream(5, spo2=97, boot_id="b1")  # it says nothing of faults: the fault stands, on the safe side
+    assert scene.bed.latest["spo2"].value is None
+    scene.now += timedelta(seconds=1)
+    scene.report(spo2=97, boot_id="b2", sequence=0)
+    assert scene.bed.latest["spo2"].value == 97
+    scene.now += timedelta(seconds=1)
+    scene.report(spo2=97, faults=("probe_off",), boot_id="b2", sequence=1)
+    assert scene.bed.latest["spo2"].value is None
+
+
+def test_r_02_a_technical_alarm_that_is_heard_again_after_a_crash_is_the_same_one() -> None:
+    """R-02, AL-45: told and not yet on the disk when the process died; the report comes again, later."""
+    before = Scene().start()
+    before.stream(3, spo2=97)
+    again = Scene(before.bed, before.now)
+    said = {"measured_at": before.now + timedelta(seconds=1), "spo2": 97, "faults": ("battery_low",)}
+    before.now += timedelta(seconds=1.2)
+    before.report(**said)
+    again.now += timedelta(seconds=20)
+    again.report(**said)
+    key = "fault:oximeter-1:battery_low"
+    assert before.alarm(key).alarm_id == again.alarm(key).alarm_id
+    assert before.alarm(key).present_at != again.alarm(key).present_at
