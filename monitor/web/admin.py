@@ -5,7 +5,8 @@ Law: whatever an admin changes is written down with their name, and administrati
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+import shutil
+from datetime import datetime, timedelta
 from typing import Annotated, Any
 
 from fastapi import APIRouter, HTTPException, Query, Request
@@ -13,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from monitor.core.outcomes import as_json
 from monitor.web.house import House
+from monitor.web.records import MOST_ENTRIES
 from monitor.web.users import UserError
 from monitor.web.wall import ms
 
@@ -140,9 +142,13 @@ def _machines(house: House) -> APIRouter:
         seat = house.seat(request)
         if not seat.may("admin") and not seat.may("drill"):
             house.refuse(seat, "admin", request.url.path)
-        hub = house.hub
+        hub, lag = house.hub, house.options.mirror_lag
         pages = {"pages": hub.pages, "frame": hub.number, "build_ms": round(hub.build_s * 1000, 2)}
-        return {"health": dict(house.desk.health()), "wall": {**pages, "dropped": hub.dropped}}
+        more = {
+            "mirror_lag_s": round(lag(), 1) if lag else None,
+            "disk_free_gb": round(shutil.disk_usage(house.users.path.parent).free / 1e9, 1),
+        }
+        return {"health": {**house.desk.health(), **more}, "wall": {**pages, "dropped": hub.dropped}}
 
     @router.get("/devices", summary="Every device: its bed, its clock, when it was last heard")
     def devices(request: Request) -> dict[str, Any]:
@@ -154,7 +160,7 @@ def _machines(house: House) -> APIRouter:
         house.reader(request, "admin")
         return {"quarantine": house.archive.quarantine(100)}
 
-    @router.get("/audit", summary="Who looked, came and went; and what was done at the beds")
+    @router.get("/audit", summary="Who looked, came and went; the deeds at the beds, of 7 days if not said")
     def audit(
         request: Request,
         by: Annotated[str, Query(max_length=40)] = "",
@@ -163,8 +169,9 @@ def _machines(house: House) -> APIRouter:
         from_at: datetime | None = None,
     ) -> dict[str, Any]:
         house.reader(request, "admin")
-        since = from_at.replace(tzinfo=UTC) if from_at and from_at.tzinfo is None else from_at
-        log = house.archive.log(bed_id=bed, names=[what] if what and what[0].isupper() else (), from_at=since)
+        since = house.instant(from_at) if from_at else house.desk.now() - timedelta(days=7)
+        names = [what] if what and what[0].isupper() else ()
+        log = house.archive.log(bed_id=bed, names=names, from_at=since, limit=MOST_ENTRIES)
         deeds = [
             {"id": entry.id, **as_json(entry.outcome)}
             for entry in reversed(log)

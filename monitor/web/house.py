@@ -10,8 +10,10 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
+from zoneinfo import ZoneInfo
 
 from fastapi import HTTPException, Request, Response
 
@@ -81,7 +83,8 @@ class Options:
 
     ``read_answer(token)`` returns the bed, the alarm and the holder of an answer link, and raises ValueError
     with what to tell the person; ``duty_changed()`` is called when other people are on duty;
-    ``test_routes()`` sends a message to every target and returns a row for each.
+    ``test_routes()`` sends a message to every target and returns a row for each; ``mirror_lag()`` says by how
+    many seconds the mirror is behind.
     """
 
     exports: Mapping[str, Export] = field(default_factory=dict)
@@ -89,6 +92,7 @@ class Options:
     read_answer: Callable[[str], tuple[str, str, str]] | None = None
     duty_changed: Callable[[], None] = lambda: None
     test_routes: Callable[[], Sequence[Mapping[str, Any]]] | None = None
+    mirror_lag: Callable[[], float] | None = None
     ledger: Path | None = None
 
 
@@ -182,6 +186,10 @@ class House:
             if entry.id == bed_id:
                 return entry.label or entry.id
         return "Station" if bed_id == STATION else bed_id
+
+    def instant(self, at: datetime) -> datetime:
+        """Return the instant that is meant: a time without an offset is the site's, as its calendar is."""
+        return at if at.tzinfo else at.replace(tzinfo=ZoneInfo(self.configuration.clinic.site.zone))
 
     async def submit(self, bed_id: str, one: Input, *, key: str = "") -> dict[str, Any]:
         """Hand in an input and return what came of it; the same ``key`` again gives the same answer.
