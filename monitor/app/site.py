@@ -160,7 +160,6 @@ class Site:
             "read_answer": self._read_answer,
             "duty_changed": self._set_ladders,
             "drill_runs": self.drills,
-            "mirror_lag": self.mirror.lag if self.mirror is not None else None,
         }
 
     def _read_answer(self, token: str) -> tuple[str, str, str]:

@@ -17,10 +17,10 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
-from monitor.clockface import Clockface, instant
 from monitor.core.outcomes import as_json
 from monitor.core.record import SessionRecord, Trace
 from monitor.core.vitals import METRICS
+from monitor.records.clockface import Clockface, instant
 
 LAYOUT = "afterwatch-record/1"
 SIGNATURE = "RecordSigned"

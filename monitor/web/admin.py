@@ -5,7 +5,6 @@ Law: whatever an admin changes is written down with their name, and administrati
 
 from __future__ import annotations
 
-import shutil
 from datetime import datetime, timedelta
 from typing import Annotated, Any
 
@@ -142,13 +141,10 @@ def _machines(house: House) -> APIRouter:
         seat = house.seat(request)
         if not seat.may("admin") and not seat.may("drill"):
             house.refuse(seat, "admin", request.url.path)
-        hub, lag = house.hub, house.options.mirror_lag
+        hub = house.hub
         pages = {"pages": hub.pages, "frame": hub.number, "build_ms": round(hub.build_s * 1000, 2)}
-        more = {
-            "mirror_lag_s": round(lag(), 1) if lag else None,
-            "disk_free_gb": round(shutil.disk_usage(house.users.path.parent).free / 1e9, 1),
-        }
-        return {"health": {**house.desk.health(), **more}, "wall": {**pages, "dropped": hub.dropped}}
+        health = {**house.desk.health(), **house.options.figures()}
+        return {"health": health, "wall": {**pages, "dropped": hub.dropped}}
 
     @router.get("/devices", summary="Every device: its bed, its clock, when it was last heard")
     def devices(request: Request) -> dict[str, Any]:

@@ -82,8 +82,12 @@ const HEALTH = {
   journal: ["Record"],
   annunciators: ["Pages with proved sound"],
   dead_channels: ["Channels that fail"],
-  disk_free_gb: ["Disk free", "GB"],
-  mirror_lag_s: ["Mirror behind", "s"],
+  disk_free_bytes: ["Disk free", "GB", 1e-9],
+  journal_bytes: ["Journal", "MB", 1e-6],
+  messages_delivered: ["Messages delivered"],
+  messages_unsettled: ["Messages under way"],
+  mirror_lag_seconds: ["Mirror behind", "s"],
+  mirror_points_refused: ["Mirror refused"],
   clock_drift_s: ["Clock drift", "s"],
   loop_age_s: ["Loop last came round", "s ago"],
   messages_waiting: ["Messages waiting"],
@@ -103,14 +107,14 @@ const HEALTH = {
   version: ["Version"],
   boot_id: ["Run"],
 };
-const told = (value, unit = "") => (Array.isArray(value) ? value.join(", ") || "none" : value === null || value === "" ? "–" : `${typeof value === "number" && !Number.isInteger(value) ? Number(value.toPrecision(3)) : value} ${unit}`.trim());
+const told = (value, unit = "", factor = 1) => (Array.isArray(value) ? value.join(", ") || "none" : value === null || value === "" ? "–" : `${typeof value === "number" && !Number.isInteger(value * factor) ? Number((value * factor).toPrecision(3)) : value} ${unit}`.trim());
 
 async function health() {
   const { health: found, wall } = await get("/admin/health");
   const { ok, ...said } = { ...found, ...wall };
   const names = [...Object.keys(HEALTH).filter((name) => name in said), ...Object.keys(said).filter((name) => !(name in HEALTH))];
   const row = (name, text, wrong = false) => el("div", {}, el("dt", {}, name), el("dd", { class: wrong ? "wrong" : "" }, text));
-  $("#health").replaceChildren(row("All in all", ok ? "✓ as it should be" : "✗ look below", !ok), ...names.map((name) => row((HEALTH[name] || [name.replaceAll("_", " ")])[0], told(said[name], HEALTH[name]?.[1]))));
+  $("#health").replaceChildren(row("All in all", ok ? "✓ as it should be" : "✗ look below", !ok), ...names.map((name) => row((HEALTH[name] || [name.replaceAll("_", " ")])[0], told(said[name], ...(HEALTH[name] || []).slice(1)))));
 }
 
 if ($("#health")) {
