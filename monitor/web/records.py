@@ -99,12 +99,12 @@ def _reading(house: House) -> APIRouter:
 
     @router.get("/sessions/{session_id}/traces", summary="A part of the chart, looked at closely")
     def session_traces(
-        session_id: str, request: Request, from_at: datetime, to_at: datetime
+        session_id: str, request: Request, from_at: datetime | None = None, to_at: datetime | None = None
     ) -> Response:  # it is the same look as that of the chart, so it is not written down again
         _, summary = allowed(house, request, session_id)
-        begin = max(house.instant(from_at), summary.started_at)
-        last = (summary.ended_at or house.desk.now()) + timedelta(seconds=1)
-        end = min(house.instant(to_at), last)
+        first, last = summary.started_at, (summary.ended_at or house.desk.now()) + timedelta(seconds=1)
+        begin = max(house.instant(from_at), first) if from_at else first
+        end = min(house.instant(to_at), last) if to_at else last
         found = chart.traces(house.archive, summary.bed_id, begin, max(begin, end))
         content = {"traces": found, "every_s": chart.every_s(begin, end)}
         return Response(orjson.dumps(content, default=str), media_type="application/json")

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-import httpx
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect
@@ -16,6 +15,7 @@ from monitor.core.inputs import RecordDose, ReportCondition
 from monitor.web.pages import static_path
 from tests.conftest import PageGuard
 from tests.web.browser import until, wait
+from tests.web.conftest import get
 from tests.web.small_house import PASSWORD, SmallHouse
 
 if TYPE_CHECKING:
@@ -115,9 +115,9 @@ def test_a_page_runs_each_module_once(house: SmallHouse, open_page: Open, guard:
 
 def test_files_of_the_pages_are_kept_by_the_browser_and_change_their_address(house: SmallHouse) -> None:
     """DESIGN §3: a page that is opened again asks for nothing it has; another version has other addresses."""
-    answer = httpx.get(f"{house.url}{static_path()}/page.js")
+    answer = get(f"{house.url}{static_path()}/page.js")
     assert "immutable" in answer.headers["cache-control"]
-    gone = httpx.get(f"{house.url}/static/0000000000/page.js")
+    gone = get(f"{house.url}/static/0000000000/page.js")
     assert (gone.status_code, gone.headers["cache-control"]) == (404, "no-store")
 
 
@@ -579,7 +579,7 @@ PAGES = {
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 def test_no_page_keeps_anyone_out(house: SmallHouse, open_page: Open) -> None:
     """Issue 5.7, WCAG 2.2 AA: axe finds nothing serious or critical on any page, with every kind of alarm.
 

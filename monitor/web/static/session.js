@@ -295,9 +295,10 @@ function note(time) {
     fields: [
       { name: "kind", label: "Kind", choose: [["symptom", "Symptom"], ["intervention", "Intervention"], ["note", "Note"]].map(([value, label]) => ({ value, label })) },
       { name: "text", label: "Text", type: "textarea", focus: true },
+      ...(time ? [] : [ago]),
     ],
     yes: "Write down",
-    act: (given) => post(`/beds/${bedId}/note`, { ...given, at: time ? iso(time) : null }),
+    act: ({ ago: when, ...given }) => post(`/beds/${bedId}/note`, { ...given, at: time ? iso(time) : at({ ago: when }) }),
   }).then(() => load());
 }
 
