@@ -142,6 +142,7 @@ def start_session(page: Page, address: str) -> None:
     """Start a session on bed 1 as a nurse does."""
     page.goto(f"{address}/beds/bed-1/start")
     page.get_by_label("Patient code").fill("K-0042")
+    page.get_by_label("IV ketamine").check()
     page.get_by_role("button", name="Start the session").click()
     await_page(page, f"{address}/sessions/")
 

@@ -26,6 +26,7 @@ DISCLAIMER = (
 )
 EXERCISE = "DRILL: an exercise, not a patient."
 STATION = "station"
+LONGEST_TITLE = 140
 CHANNEL, UNANSWERED = "channel:", "unanswered:"
 
 Link = Callable[[str, str, str], str]  # bed_id, alarm_id, who answers -> the address of the answer page
@@ -244,13 +245,13 @@ def _text(outcome: Outcome, bed: Bed, configuration: Configuration, now: datetim
     """Return title and lines of a message (AL-44)."""
     zone = ZoneInfo(configuration.clinic.site.zone)
     alarm, place = _alarm(outcome, bed), _place(bed.bed_id, configuration)
-    near = alarm.onset_at if alarm else outcome.at
-    clock = Clockface(configuration.clinic.site.zone, (near, now))
     drill = outcome.mode == "drill"
-    what = _shortened(clock.words(_what(outcome, alarm), near))
+    what = _what(outcome, alarm)
     title = f"{'DRILL ' if drill else ''}{_opening(outcome)}, {place}: {what}"
     lines = [EXERCISE] if drill else []
     lines.append(f"{_opening(outcome)}, {outcome.kind or 'technical'}, {place}")
+    near = alarm.onset_at if alarm else outcome.at
+    clock = Clockface(configuration.clinic.site.zone, (near, now))
     lines.append(clock.words(_why(outcome, alarm), near))
     lines += _times(alarm, bed, zone, now)
     if bed.session is not None:
@@ -261,7 +262,11 @@ def _text(outcome: Outcome, bed: Bed, configuration: Configuration, now: datetim
         lines.append(f"offered to level {outcome.detail.get('level', 0) + 1}{passes}")
     if outcome.outcome == "AlarmReminded" and alarm is not None:
         lines.append(f"nobody has accepted it yet; told {alarm.ownership.repeats + 1} times")
-    return title, [line for line in lines if line]
+    return _shortened(clock.words(title, near)), [line for line in lines if line]
+
+
+def _shortened(title: str) -> str:
+    return title if len(title) <= LONGEST_TITLE else f"{title[: LONGEST_TITLE - 1]}…"
 
 
 def _opening(outcome: Outcome) -> str:
@@ -280,10 +285,6 @@ def _what(outcome: Outcome, alarm: Alarm | None) -> str:
     if metric is None or value is None or outcome.kind != "physiological":
         return alarm.text if alarm else outcome.reason
     return f"{metric.label} {_number(outcome.metric, value)}"
-
-
-def _shortened(text: str) -> str:
-    return text if len(text) <= 100 else f"{text[:99]}…"
 
 
 def _why(outcome: Outcome, alarm: Alarm | None) -> str:

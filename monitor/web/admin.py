@@ -5,7 +5,7 @@ Law: whatever an admin changes is written down with their name, and administrati
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime, timedelta
 from typing import Annotated, Any
 
 from fastapi import APIRouter, HTTPException, Query, Request
@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from monitor.core.outcomes import as_json
 from monitor.web.house import House
+from monitor.web.records import MOST_ENTRIES
 from monitor.web.users import UserError
 from monitor.web.wall import ms
 
@@ -142,7 +143,8 @@ def _machines(house: House) -> APIRouter:
             house.refuse(seat, "admin", request.url.path)
         hub = house.hub
         pages = {"pages": hub.pages, "frame": hub.number, "build_ms": round(hub.build_s * 1000, 2)}
-        return {"health": dict(house.desk.health()), "wall": {**pages, "dropped": hub.dropped}}
+        health = {**house.desk.health(), **house.options.figures()}
+        return {"health": health, "wall": {**pages, "dropped": hub.dropped}}
 
     @router.get("/devices", summary="Every device: its bed, its clock, when it was last heard")
     def devices(request: Request) -> dict[str, Any]:
@@ -154,7 +156,7 @@ def _machines(house: House) -> APIRouter:
         house.reader(request, "admin")
         return {"quarantine": house.archive.quarantine(100)}
 
-    @router.get("/audit", summary="Who looked, came and went; and what was done at the beds")
+    @router.get("/audit", summary="Who looked, came and went; the deeds at the beds, of 7 days if not said")
     def audit(
         request: Request,
         by: Annotated[str, Query(max_length=40)] = "",
@@ -163,8 +165,9 @@ def _machines(house: House) -> APIRouter:
         from_at: datetime | None = None,
     ) -> dict[str, Any]:
         house.reader(request, "admin")
-        since = from_at.replace(tzinfo=UTC) if from_at and from_at.tzinfo is None else from_at
-        log = house.archive.log(bed_id=bed, names=[what] if what and what[0].isupper() else (), from_at=since)
+        since = house.instant(from_at) if from_at else house.desk.now() - timedelta(days=7)
+        names = [what] if what and what[0].isupper() else ()
+        log = house.archive.log(bed_id=bed, names=names, from_at=since, limit=MOST_ENTRIES)
         deeds = [
             {"id": entry.id, **as_json(entry.outcome)}
             for entry in reversed(log)

@@ -52,6 +52,7 @@ def routes(house: House) -> APIRouter:
             "runs": [dict(one) for one in runs.runs()] if runs else [],
             "can_run": runs is not None,
             "free": free_beds(house),
+            "labels": {name: house.label_of(name) for name in house.desk.beds()},
         }
 
     @router.get("/{name}", summary="One drill in words: patient, what should be said and done")

@@ -10,8 +10,10 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
+from zoneinfo import ZoneInfo
 
 from fastapi import HTTPException, Request, Response
 
@@ -184,6 +186,10 @@ class House:
             if entry.id == bed_id:
                 return entry.label or entry.id
         return "Station" if bed_id == STATION else bed_id
+
+    def instant(self, at: datetime) -> datetime:
+        """Return the instant that is meant: a time without an offset is the site's, as its calendar is."""
+        return at if at.tzinfo else at.replace(tzinfo=ZoneInfo(self.configuration.clinic.site.zone))
 
     async def submit(self, bed_id: str, one: Input, *, key: str = "") -> dict[str, Any]:
         """Hand in an input and return what came of it; the same ``key`` again gives the same answer.

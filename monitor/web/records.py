@@ -12,7 +12,6 @@ from dataclasses import asdict
 from datetime import datetime, timedelta
 from statistics import median
 from typing import Annotated, Any, Literal
-from zoneinfo import ZoneInfo
 
 import orjson
 from fastapi import APIRouter, HTTPException, Query, Request, Response
@@ -26,6 +25,8 @@ from monitor.web.hub import STATION
 from monitor.web.seats import Seat
 
 ISA_SPLIT = {"high": 5, "medium": 15, "low": 80}  # AL-56, ISA-18.2 via ALARMS §1.5
+USUAL_SPAN = timedelta(days=30)
+MOST_ENTRIES = 500_000  # the archive tells the oldest first: a small limit would leave out what is new
 
 
 def routes(house: House) -> APIRouter:
@@ -78,12 +79,12 @@ def _reading(house: House) -> APIRouter:
             bed_id=bed,
             protocol=protocol,
             mode=mode if seat.may("record") else "drill",
-            from_at=from_at and _instant(house, from_at),
-            to_at=to_at and _instant(house, to_at),
+            from_at=from_at and house.instant(from_at),
+            to_at=to_at and house.instant(to_at),
             had_alarms=had_alarms,
             limit=limit,
         )
-        return {"sessions": [show(one) for one in found]}
+        return {"sessions": [{**show(one), "bed_label": house.label_of(one.bed_id)} for one in found]}
 
     @router.get("/sessions/{session_id}", summary="One session in a line")
     def session(session_id: str, request: Request) -> dict[str, Any]:
@@ -98,12 +99,12 @@ def _reading(house: House) -> APIRouter:
 
     @router.get("/sessions/{session_id}/traces", summary="A part of the chart, looked at closely")
     def session_traces(
-        session_id: str, request: Request, from_at: datetime, to_at: datetime
+        session_id: str, request: Request, from_at: datetime | None = None, to_at: datetime | None = None
     ) -> Response:  # it is the same look as that of the chart, so it is not written down again
         _, summary = allowed(house, request, session_id)
-        begin = max(_instant(house, from_at), summary.started_at)
-        last = (summary.ended_at or house.desk.now()) + timedelta(seconds=1)
-        end = min(_instant(house, to_at), last)
+        first, last = summary.started_at, (summary.ended_at or house.desk.now()) + timedelta(seconds=1)
+        begin = max(house.instant(from_at), first) if from_at else first
+        end = min(house.instant(to_at), last) if to_at else last
         found = chart.traces(house.archive, summary.bed_id, begin, max(begin, end))
         content = {"traces": found, "every_s": chart.every_s(begin, end)}
         return Response(orjson.dumps(content, default=str), media_type="application/json")
@@ -137,16 +138,17 @@ def _reading(house: House) -> APIRouter:
         headers = {"Content-Disposition": f'attachment; filename="{name}"'}
         return Response(content, media_type=chosen.media_type, headers=headers)
 
-    @router.get("/kpis", summary="How the alarms were: split by priority, times to acknowledge, dispositions")
+    @router.get("/kpis", summary="How the alarms were, and how soon acknowledged; of 30 days if not said")
     def kpis(
         request: Request, from_at: datetime | None = None, to_at: datetime | None = None
     ) -> dict[str, Any]:
         house.reader(request, "record")
-        names = ("AlarmRaised", "AlarmAcknowledged", "AlarmEnded")
+        since = house.instant(from_at) if from_at else house.desk.now() - USUAL_SPAN
         entries = house.archive.log(
-            names=names,
-            from_at=from_at and _instant(house, from_at),
-            to_at=to_at and _instant(house, to_at),
+            names=("AlarmRaised", "AlarmAcknowledged", "AlarmEnded"),
+            from_at=since,
+            to_at=to_at and house.instant(to_at),
+            limit=MOST_ENTRIES,
         )
         return indicators(entry.outcome for entry in entries)
 
@@ -242,8 +244,3 @@ def indicators(outcomes: Iterable[Outcome]) -> dict[str, Any]:
         "acknowledge_median_s": median(times) if times else None,
         "acknowledge_worst_s": times[-1] if times else None,
     }
-
-
-def _instant(house: House, at: datetime) -> datetime:
-    """Return the instant that is meant: a time without an offset is the site's, as its calendar is."""
-    return at if at.tzinfo else at.replace(tzinfo=ZoneInfo(house.configuration.clinic.site.zone))

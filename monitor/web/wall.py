@@ -297,6 +297,7 @@ def show_criteria(bed: Bed, now: datetime) -> list[dict[str, Any]]:
             "id": one.criterion.id,
             "label": one.criterion.label,
             "kind": one.criterion.kind,
+            "scale": one.criterion.scale,
             "answer": one.answer,
             "words": one.words,
             "due": ms(one.due_at),

@@ -131,7 +131,7 @@ def test_the_whole_message_is_this() -> None:
 
 
 def test_times_in_an_alarms_own_words_are_the_sites() -> None:
-    """P-22: a message never carries two clocks; Berlin is an hour before UTC in November."""
+    """AL-44: a message never carries two clocks; Berlin is an hour before UTC in November."""
     told = Told(routes=[everywhere(priorities=["medium", "high"])])
     told.scene.start()
     told.scene.stream(120, spo2=97)

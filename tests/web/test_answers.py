@@ -8,7 +8,6 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
-import httpx
 import pytest
 
 from monitor.core.alarms import Alarm
@@ -16,7 +15,7 @@ from monitor.core.escalation import Ladder, Level
 from monitor.core.inputs import ReportCondition, SetLadder
 from monitor.notify import Answers
 from tests.conftest import PageGuard
-from tests.web.conftest import Person
+from tests.web.conftest import Person, get, post
 from tests.web.small_house import SmallHouse
 
 if TYPE_CHECKING:
@@ -60,7 +59,7 @@ def alarm(house: SmallHouse) -> Alarm:
 
 def test_looking_answers_nothing_and_names_no_patient(links: Links) -> None:
     """AL-41, issue 4: a link preview fetches the page; that is no answer, and tells no patient code."""
-    page = httpx.get(links.to("Nora"))
+    page = get(links.to("Nora"))
     assert page.status_code == 200
     assert "Room 1" in page.text
     assert "HIGH" in page.text
@@ -71,13 +70,13 @@ def test_looking_answers_nothing_and_names_no_patient(links: Links) -> None:
 
 
 def test_the_page_tells_the_sites_time(open_house: Callable[..., SmallHouse]) -> None:
-    """P-22: the alarm's own words and the page's "since" are one clock, the site's."""
+    """Issue 4: the alarm's own words and the page's "since" are one clock, the site's."""
     answers = Answers(b"k" * 32, "", ["Nora"])
     house = open_house(beds=1, zone="Asia/Kolkata", read_answer=lambda token: astuple(answers.read(token)))
     heard = house.desk.now() - timedelta(minutes=5)
     one = ReportCondition("x", "high", f"nothing since {heard:%H:%M} UTC")
     house.desk.submit("bed-1", one, heard).result(30)
-    page = httpx.get(Links(house, answers).to("Nora")).text
+    page = get(Links(house, answers).to("Nora")).text
     local = f"{heard.astimezone(ZoneInfo('Asia/Kolkata')):%H:%M}"
     assert f"nothing since {local}<" in page
     assert f"since {local}, for 5 min" in page
@@ -86,49 +85,49 @@ def test_the_page_tells_the_sites_time(open_house: Callable[..., SmallHouse]) ->
 
 def test_a_tap_accepts_in_the_holder_s_name_and_leaves_sound_and_light(links: Links) -> None:
     """AL-40, AL-42: one owner; acceptance by link is no acknowledgement; the next one hears who has it."""
-    done = httpx.post(links.to("Nora"), data={"answer": "accept"}, follow_redirects=True)
+    done = post(links.to("Nora"), data={"answer": "accept"}, follow_redirects=True)
     assert "You have it" in done.text
     own = alarm(links.house).ownership
     assert (own.state, own.owner, alarm(links.house).signal) == ("accepted", "Nora", "on")
-    late = httpx.post(links.to("Carla"), data={"answer": "accept"})
+    late = post(links.to("Carla"), data={"answer": "accept"})
     assert late.status_code == 409
     assert "Nora has accepted it already" in late.text
 
 
 def test_a_rejection_passes_it_on_at_once(links: Links) -> None:
     """AL-41: the next level is offered it without waiting; an owner gives it back the same way."""
-    assert httpx.post(links.to("Nora"), data={"answer": "reject"}).status_code == 303
+    assert post(links.to("Nora"), data={"answer": "reject"}).status_code == 303
     own = alarm(links.house).ownership
     assert (own.state, own.level, own.rejected_by) == ("offered", 1, ("Nora",))
-    assert "You passed it on" in httpx.get(links.to("Nora")).text
-    assert httpx.post(links.to("Carla"), data={"answer": "accept"}).status_code == 303
+    assert "You passed it on" in get(links.to("Nora")).text
+    assert post(links.to("Carla"), data={"answer": "accept"}).status_code == 303
     assert alarm(links.house).ownership.owner == "Carla"
 
 
 def test_a_forged_old_or_foreign_answer_changes_nothing(links: Links) -> None:
     """ASVS V3.5: the token is the proof; without it, or from another site's page, nothing happens."""
     token = links.to("Nora")
-    forged = httpx.post(token[:-3] + "abc", data={"answer": "accept"})
+    forged = post(token[:-3] + "abc", data={"answer": "accept"})
     assert forged.status_code == 404
     assert "not valid" in forged.text
-    foreign = httpx.post(token, data={"answer": "accept"}, headers={"Origin": "http://evil.example"})
+    foreign = post(token, data={"answer": "accept"}, headers={"Origin": "http://evil.example"})
     assert foreign.status_code == 403
-    assert httpx.post(token, data={"answer": "acknowledge"}).status_code == 422
+    assert post(token, data={"answer": "acknowledge"}).status_code == 422
     assert alarm(links.house).ownership.state == "offered"
 
 
 def test_guessing_is_slowed_and_an_answer_still_passes(links: Links) -> None:
     """Issue 4: rate limited by what is repeated: a flood of guesses holds back no true link."""
     links.house.stop_buckets()
-    codes = [httpx.get(f"{links.house.url}/a/guess-{n}").status_code for n in range(30)]
+    codes = [get(f"{links.house.url}/a/guess-{n}").status_code for n in range(30)]
     assert codes[0] == 404
     assert codes[-1] == 429
-    assert httpx.post(links.to("Nora"), data={"answer": "accept"}).status_code == 303
+    assert post(links.to("Nora"), data={"answer": "accept"}).status_code == 303
 
 
 def test_without_answer_links_the_address_says_so(house: SmallHouse) -> None:
     """A clinic without links: a person who has one from elsewhere is told what to do."""
-    answer = httpx.get(f"{house.url}/a/anything")
+    answer = get(f"{house.url}/a/anything")
     assert answer.status_code == 404
     assert "answer on the wall" in answer.text
 

@@ -66,7 +66,7 @@ def otto(
 
 def enter(address: str, name: str) -> httpx.Client:
     """Sign in."""
-    http = httpx.Client(base_url=address, timeout=30, headers={"Origin": address})
+    http = httpx.Client(base_url=address, timeout=60, headers={"Origin": address})
     http.post("/api/v1/sign-in", json={"name": name, "password": PASSWORD}).raise_for_status()
     found = re.search(r'name="csrf" content="([^"]+)"', http.get("/").text)
     assert found

@@ -9,7 +9,7 @@ import pytest
 
 from monitor.web.gate import Throttle
 from monitor.web.pages import static_path
-from tests.web.conftest import Person
+from tests.web.conftest import Person, get, post
 from tests.web.small_house import PASSWORD, SmallHouse
 
 SignIn = Callable[[str], Person]
@@ -36,7 +36,7 @@ def test_a_change_without_the_page_s_token_is_refused(house: SmallHouse, sign_in
 
 def test_a_name_that_is_not_ours_is_refused(house: SmallHouse) -> None:
     """DNS rebinding: a foreign name that points here does not open the pages."""
-    answer = httpx.get(f"{house.url}/sign-in", headers={"Host": "rebound.example"})
+    answer = get(f"{house.url}/sign-in", headers={"Host": "rebound.example"})
     assert answer.status_code == 403
     assert "public_url" in answer.text
 
@@ -44,7 +44,7 @@ def test_a_name_that_is_not_ours_is_refused(house: SmallHouse) -> None:
 def test_every_answer_carries_a_strict_policy(house: SmallHouse) -> None:
     """ASVS V3.4.3: strict CSP, no inline script or style, no frame, nothing from elsewhere."""
     for path in ("/sign-in", "/healthz", f"{static_path()}/style.css", "/nowhere"):
-        policy = httpx.get(house.url + path).headers["content-security-policy"]
+        policy = get(house.url + path).headers["content-security-policy"]
         assert "default-src 'none'" in policy
         assert "unsafe" not in policy
         assert "http" not in policy
@@ -53,14 +53,14 @@ def test_every_answer_carries_a_strict_policy(house: SmallHouse) -> None:
 
 def test_a_large_body_is_refused(house: SmallHouse) -> None:
     """R-14: nothing of any size waits in memory, announced or not."""
-    assert httpx.post(f"{house.url}/api/v1/sign-in", content=b"x" * 100_000).status_code == 413
+    assert post(f"{house.url}/api/v1/sign-in", content=b"x" * 100_000).status_code == 413
 
     def drip() -> object:
         for _ in range(100):
             yield b"x" * 2000
 
     try:
-        code = httpx.post(f"{house.url}/api/v1/sign-in", content=drip()).status_code  # type: ignore[arg-type]
+        code = post(f"{house.url}/api/v1/sign-in", content=drip()).status_code  # type: ignore[arg-type]
     except httpx.HTTPError:
         code = 413
     assert code >= 400
@@ -70,12 +70,12 @@ def test_sign_in_is_slowed_after_five_wrong_tries(house: SmallHouse) -> None:
     """S-rows, ASVS V6.3.1: guessing is slowed by name and by address, and written down."""
     house.stop_buckets()
     codes = [
-        httpx.post(f"{house.url}/api/v1/sign-in", json={"name": "Nora", "password": "wrong one"}).status_code
+        post(f"{house.url}/api/v1/sign-in", json={"name": "Nora", "password": "wrong one"}).status_code
         for _ in range(6)
     ]
     assert codes == [401] * 5 + [429]
     right = {"name": "Nora", "password": PASSWORD}
-    assert httpx.post(f"{house.url}/api/v1/sign-in", json=right).status_code == 429
+    assert post(f"{house.url}/api/v1/sign-in", json=right).status_code == 429
     assert len(house.site.house.ledger.read(what="sign-in refused")) == 7
 
 
@@ -93,6 +93,6 @@ def test_a_bucket_fills_again_with_time() -> None:
 def test_a_return_path_never_leads_elsewhere(house: SmallHouse) -> None:
     """ASVS V3.7.2: after sign-in the browser stays here."""
     for path in ("https://evil.example", "//evil.example", "/\\evil.example", "javascript:alert(1)"):
-        answer = httpx.post(f"{house.url}/sign-in", data={"name": "Nora", "password": PASSWORD, "next": path})
+        answer = post(f"{house.url}/sign-in", data={"name": "Nora", "password": PASSWORD, "next": path})
         assert answer.status_code == 303
         assert answer.headers["location"] == "/"

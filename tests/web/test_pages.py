@@ -7,7 +7,6 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-import httpx
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect
@@ -16,6 +15,7 @@ from monitor.core.inputs import RecordDose, ReportCondition
 from monitor.web.pages import static_path
 from tests.conftest import PageGuard
 from tests.web.browser import until, wait
+from tests.web.conftest import get
 from tests.web.small_house import PASSWORD, SmallHouse
 
 if TYPE_CHECKING:
@@ -115,9 +115,9 @@ def test_a_page_runs_each_module_once(house: SmallHouse, open_page: Open, guard:
 
 def test_files_of_the_pages_are_kept_by_the_browser_and_change_their_address(house: SmallHouse) -> None:
     """DESIGN §3: a page that is opened again asks for nothing it has; another version has other addresses."""
-    answer = httpx.get(f"{house.url}{static_path()}/page.js")
+    answer = get(f"{house.url}{static_path()}/page.js")
     assert "immutable" in answer.headers["cache-control"]
-    gone = httpx.get(f"{house.url}/static/0000000000/page.js")
+    gone = get(f"{house.url}/static/0000000000/page.js")
     assert (gone.status_code, gone.headers["cache-control"]) == (404, "no-store")
 
 
@@ -416,6 +416,40 @@ def test_the_chart_shows_gaps_bars_and_marks_and_zooms(told: SmallHouse, open_pa
     wait(page, "sessionChart.window === null")
 
 
+def test_two_fingers_zoom_the_chart_and_one_scrolls_the_page(told: SmallHouse, open_page: Open) -> None:
+    """Issue 5.2: zoom by touch: what was under the fingers stays there; one finger is the page's own."""
+    page = open_page(viewport={"width": 1024, "height": 768}, has_touch=True)
+    page.goto(told.url + told.users.sign_in_link("Nora"))
+    page.goto(told.url + "/sessions/s-bed-1-P-001")
+    wait(page, "window.sessionChart?.plots?.length === 2")
+    box = page.locator("#chart-rate .u-over").bounding_box()
+    assert box is not None
+    left, width, y = box["x"], box["width"], box["y"] + 80
+    touch = page.context.new_cdp_session(page)
+
+    def fingers(kind: str, *places: float) -> None:
+        points = [{"x": left + width * place, "y": y, "id": n} for n, place in enumerate(places)]
+        touch.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+
+    def drag(*steps: tuple[float, ...]) -> None:
+        fingers("touchStart", *steps[0])
+        for step in steps[1:]:
+            fingers("touchMove", *step)
+        fingers("touchEnd")
+
+    drag((0.4,), (0.5,), (0.7,))
+    assert page.evaluate("sessionChart.window") is None, "one finger zoomed"
+    whole = page.evaluate("sessionChart.span()")
+    drag((0.4, 0.6), (0.35, 0.65), (0.3, 0.7))
+    wait(page, "sessionChart.window !== null")
+    near = page.evaluate("sessionChart.span()")
+    length = whole[1] - whole[0]
+    assert near[1] - near[0] == pytest.approx(length / 2, rel=0.03)
+    assert (near[0] + near[1]) / 2 == pytest.approx(whole[0] + length / 2, abs=length * 0.03)
+    drag((0.3, 0.7), (0.45, 0.55))
+    wait(page, "sessionChart.window === null")
+
+
 def test_the_chart_grows_live_and_the_table_tells_the_same(told: SmallHouse, open_page: Open) -> None:
     """Issue 5.2: live at 1 Hz; a table of values beside the chart for those who read or listen."""
     page = open_page()
@@ -545,7 +579,7 @@ PAGES = {
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 def test_no_page_keeps_anyone_out(house: SmallHouse, open_page: Open) -> None:
     """Issue 5.7, WCAG 2.2 AA: axe finds nothing serious or critical on any page, with every kind of alarm.
 

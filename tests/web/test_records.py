@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
 
 from monitor.core.inputs import EndSession, RecordDose
+from monitor.core.vitals import Observation, Report
+from monitor.journal import Batch, Journal
+from monitor.series.embedded import Embedded
 from monitor.web.house import Export
 from monitor.web.ledger import Ledger
 from tests.web.conftest import Person
@@ -67,6 +71,65 @@ def test_the_chart_keeps_gaps_marks_and_limits_by_phase(past: SmallHouse, enter:
     assert systolic[-1]["to"] is None
     for before, after in pairwise(systolic):
         assert before["to"] == after["from"]
+
+
+def test_a_long_session_is_drawn_by_its_extremes_and_told_exactly_to_who_looks_closer(
+    open_house: Callable[..., SmallHouse], enter: Enter, tmp_path: Path
+) -> None:
+    """Issue 5.2: over the real journal: no extreme is lost, the newest part is exact, and so is any hour."""
+    house = open_house(history=True, beds=1)
+    began = house.desk.now() - timedelta(hours=2)
+    session = house.start("bed-1", minutes_ago=120)
+    dip = began + timedelta(minutes=30, seconds=4)
+    times = [began + timedelta(seconds=second) for second in range(0, 7200, 4)]
+    batch = Batch()
+    for place, at in enumerate(times):
+        seen = (Observation("spo2", 81.0 if at == dip else 96.0 + place % 2),)
+        batch.readings.append(("bed-1", Report("oximeter-1", at, at, seen)))
+    journal = Journal(tmp_path / "store")
+    journal.commit([batch])
+    journal.close()
+    house.archive.traces = Embedded(tmp_path / "store").traces  # type: ignore[method-assign]
+    nora = enter(house, "Nora")
+
+    whole = nora.get(f"/sessions/{session}/chart").json()
+    (trace,) = whole["traces"]
+    assert whole["every_s"] == 10
+    assert len(trace["at"]) < 0.9 * len(times)
+    assert trace["at"] == sorted(trace["at"])
+    assert min(trace["values"]) == 81.0
+    exact = [at.timestamp() for at in times if at >= times[-1] - timedelta(minutes=9)]
+    assert trace["at"][-len(exact) :] == pytest.approx(exact)
+
+    span = {
+        "from_at": (dip - timedelta(minutes=20)).isoformat(),
+        "to_at": (dip + timedelta(minutes=20)).isoformat(),
+    }
+    near = nora.get(f"/sessions/{session}/traces", params=span).json()
+    (close,) = near["traces"]
+    assert near["every_s"] == 0
+    inside = [at.timestamp() for at in times if abs(at - dip) <= timedelta(minutes=20)]
+    assert close["at"] == pytest.approx(inside)
+    assert close["values"][close["at"].index(dip.timestamp())] == 81.0
+
+
+def test_days_of_a_search_are_the_sites(open_house: Callable[..., SmallHouse], enter: Enter) -> None:
+    """P-49: "from the 24th" in Auckland begins when the 24th begins there, not in Greenwich."""
+    house = open_house(history=True, beds=1, zone="Pacific/Auckland")
+    house.start("bed-1", minutes_ago=30)
+    began = house.desk.now() - timedelta(minutes=30)
+    local = began.astimezone(ZoneInfo("Pacific/Auckland")).replace(tzinfo=None)
+    carla = enter(house, "Carla")
+
+    def found(**given: datetime) -> int:
+        asked = {name: at.isoformat() for name, at in given.items()}
+        return len(carla.get("/sessions", params=asked).json()["sessions"])
+
+    minute = timedelta(minutes=1)
+    assert found(from_at=local - minute, to_at=local + minute) == 1
+    assert found(from_at=local + minute) == 0
+    assert found(to_at=local - minute) == 0
+    assert found(from_at=began - minute, to_at=began + minute) == 1, "an offset is believed"
 
 
 def test_other_limits_are_asked_of_the_same_core(past: SmallHouse, enter: Enter) -> None:

@@ -47,7 +47,7 @@ def any_page(house: SmallHouse, page: Page) -> Page:
 
 
 def test_times_that_the_core_tells_in_utc_are_the_sites_time_of_the_same_instant(any_page: Page) -> None:
-    """P-49, P-22: two clocks never stand on one page; right on both nights of change, as in the records."""
+    """P-49: two clocks never stand on one page; right on both nights of change, as in the records."""
     for zone, nights in NIGHTS.items():
         cases, expected = [], []
         for night in nights:
@@ -78,7 +78,7 @@ def test_other_words_stay_as_they_were_written(any_page: Page) -> None:
 def test_no_page_of_a_site_elsewhere_says_utc(
     open_house: Callable[..., SmallHouse], open_page: Callable[..., Page]
 ) -> None:
-    """P-22: an alarm that names a time names the site's, on the wall, on the session page and in the log."""
+    """Issue 5.1: an alarm that names a time names the site's: on the wall, the session page, in the log."""
     house = open_house(beds=1, zone="Asia/Kolkata")
     session = house.start("bed-1")
     then = house.desk.now() - timedelta(seconds=60)

@@ -57,6 +57,7 @@ if ($("#users")) {
 async function audit() {
   const form = $("#filter");
   const asked = new URLSearchParams(["by", "what", "bed"].map((name) => [name, form[name].value]));
+  if (form.elements.from.value) asked.set("from_at", `${form.elements.from.value}T00:00:00`);
   const found = await get(`/admin/audit?${asked}`);
   const whole = found.chain === "whole";
   $("#chain").textContent = whole ? "✓ The chain is whole: no line was altered or removed." : `✗ The chain is broken: ${found.chain}.`;
@@ -75,10 +76,45 @@ if ($("#filter")) {
 
 // --- system ------------------------------------------------------------------------------------------------
 
+// What the self-check tells, in words and units; what has no row here stands at the end by its own name.
+const HEALTH = {
+  broker: ["Broker"],
+  journal: ["Record"],
+  annunciators: ["Pages with proved sound"],
+  dead_channels: ["Channels that fail"],
+  disk_free_bytes: ["Disk free", "GB", 1e-9],
+  journal_bytes: ["Journal", "MB", 1e-6],
+  messages_delivered: ["Messages delivered"],
+  messages_unsettled: ["Messages under way"],
+  mirror_lag_seconds: ["Mirror behind", "s"],
+  mirror_points_refused: ["Mirror refused"],
+  clock_drift_s: ["Clock drift", "s"],
+  loop_age_s: ["Loop last came round", "s ago"],
+  messages_waiting: ["Messages waiting"],
+  batches_waiting: ["Batches waiting for the disk"],
+  slowest_commit_s: ["Slowest commit", "s"],
+  self_check_s: ["Self-check took", "s"],
+  received: ["Readings received"],
+  stored: ["… stored"],
+  repeated: ["… sent twice"],
+  quarantined: ["… not understood"],
+  alarms_raised: ["Alarms raised"],
+  commits: ["Commits"],
+  pages: ["Walls that look"],
+  frame: ["Frames made"],
+  build_ms: ["A frame takes", "ms"],
+  dropped: ["Slow pages let go"],
+  version: ["Version"],
+  boot_id: ["Run"],
+};
+const told = (value, unit = "", factor = 1) => (Array.isArray(value) ? value.join(", ") || "none" : value === null || value === "" ? "–" : `${typeof value === "number" && !Number.isInteger(value * factor) ? Number((value * factor).toPrecision(3)) : value} ${unit}`.trim());
+
 async function health() {
-  const found = await get("/admin/health");
-  const rows = [...Object.entries(found.health), ...Object.entries(found.wall).map(([name, value]) => [`wall ${name}`, value])];
-  $("#health").replaceChildren(...rows.map(([name, value]) => el("div", {}, el("dt", {}, name.replaceAll("_", " ")), el("dd", {}, Array.isArray(value) ? value.join(", ") || "none" : String(value ?? "–")))));
+  const { health: found, wall } = await get("/admin/health");
+  const { ok, ...said } = { ...found, ...wall };
+  const names = [...Object.keys(HEALTH).filter((name) => name in said), ...Object.keys(said).filter((name) => !(name in HEALTH))];
+  const row = (name, text, wrong = false) => el("div", {}, el("dt", {}, name), el("dd", { class: wrong ? "wrong" : "" }, text));
+  $("#health").replaceChildren(row("All in all", ok ? "✓ as it should be" : "✗ look below", !ok), ...names.map((name) => row((HEALTH[name] || [name.replaceAll("_", " ")])[0], told(said[name], ...(HEALTH[name] || []).slice(1)))));
 }
 
 if ($("#health")) {

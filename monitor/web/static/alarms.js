@@ -113,10 +113,10 @@ export class AlarmList {
     else if (alarm.ownership === "exhausted") words.push("NOBODY HAS ACCEPTED IT");
     say(row.state, words.filter(Boolean).join(" · "));
     say(row.ack, alarm.signal === "latched" ? "Seen" : "Ack");
-    row.ack.hidden = !mayCare(bed) || !needsPerson(alarm);
-    row.accept.hidden = !mayCare(bed) || !["offered", "exhausted"].includes(alarm.ownership);
+    row.ack.hidden = !mayCare(bed) || !needsPerson(alarm) || alarm.covered;
+    row.accept.hidden = !mayCare(bed) || alarm.covered || !["offered", "exhausted"].includes(alarm.ownership);
     row.reject.hidden = !this.detail || !mayCare(bed) || !(alarm.ownership === "offered" || alarm.owner === me.name);
-    row.pause.hidden = !this.detail || !mayCare(bed) || !alarm.pausable || alarm.signal === "alarm_paused" || alarm.signal === "latched";
+    row.pause.hidden = !this.detail || !mayCare(bed) || alarm.covered || !alarm.pausable || alarm.signal === "alarm_paused" || alarm.signal === "latched";
     mark(row.ack, "aria-label", `${row.ack.textContent === "Ack" ? "Acknowledge" : "Seen"}: ${alarm.priority} ${bedLabel(frame, bed.id)} ${text}`);
   }
 }

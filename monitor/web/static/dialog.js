@@ -3,10 +3,11 @@
 import { el } from "./dom.js";
 
 /**
- * Ask. `fields`: {name, label, type, value, choose, unit, required, digits, focus, hint}. `act` gets the values
- * and may throw: its words are shown and the dialog stays. Returns the values, or null when given up.
+ * Ask. `lines` is a list under the text. `fields`: {name, label, type, value, choose, unit, required, digits, focus,
+ * hint}. `act` gets the values and may throw: its words are shown and the dialog stays. Returns the values, or null
+ * when given up.
  */
-export function ask({ title, text = "", fields = [], yes = "OK", danger = false, also = null, act = null }) {
+export function ask({ title, text = "", lines = [], fields = [], yes = "OK", danger = false, also = null, act = null }) {
   return new Promise((settle) => {
     const wrong = el("p", { class: "wrong", role: "alert" });
     const inputs = fields.map(field);
@@ -16,6 +17,7 @@ export function ask({ title, text = "", fields = [], yes = "OK", danger = false,
       { method: "dialog", novalidate: false },
       el("h2", { id: "dialog-title" }, title),
       text ? el("p", {}, text) : null,
+      lines.length ? el("ul", {}, lines.map((one) => el("li", {}, one))) : null,
       inputs.map((one) => one.node),
       wrong,
       el("div", { class: "row end" }, also, el("button", { type: "button", class: "quiet", onclick: () => close(null) }, "Cancel"), submit),

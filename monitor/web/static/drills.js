@@ -3,7 +3,6 @@
 import { $, el } from "./dom.js";
 import { doing, get, post, toast } from "./api.js";
 import { ask } from "./dialog.js";
-import { current } from "./live.js";
 
 const INJECT = [
   ["apnoea", "Patient stops breathing"],
@@ -27,6 +26,7 @@ async function draw() {
   const text = JSON.stringify(found);
   if (text === drawn) return;
   drawn = text;
+  labels = found.labels;
   $("#cannot").hidden = found.can_run;
   $("#runs").replaceChildren(...(found.runs.length ? found.runs.map(run) : [el("p", { class: "dim" }, "None since the monitor started.")]));
   const open = new Set([...document.querySelectorAll("#drills details[open]")].map((one) => one.dataset.name));
@@ -51,7 +51,8 @@ function card(one, found, open) {
   return node;
 }
 
-const label = (bed) => current()?.labels[bed]?.label || bed;
+let labels = {};
+const label = (bed) => labels[bed] || bed;
 
 const begin = (one, free) =>
   ask({

@@ -43,7 +43,7 @@ export async function load() {
   window.chartFetchMs = performance.now() - begun;
   const drawn = performance.now();
   chart.load(found);
-  window.chartPaintMs = performance.now() - drawn;
+  requestAnimationFrame(() => setTimeout(() => (window.chartPaintMs = performance.now() - drawn)));
   loaded = true;
   window.sessionChart = chart;
   say($("#readout"), hint);
@@ -120,7 +120,7 @@ function drawHead(session, now) {
     ["Since first dose", session.first_dose ? span((now - session.first_dose) / 1000) : "no dose yet"],
     ["Next", taskWords(session, now) || "nothing due"],
     ["Cuff due at", session.cuff_due ? hm(session.cuff_due) : "no cadence"],
-    ["Baseline BP", session.baseline.nibp_systolic ? `${number(session.baseline.nibp_systolic)}/${number(session.baseline.nibp_diastolic)}` : "none yet"],
+    ["Baseline BP", session.baseline.nibp_systolic ? `${number(session.baseline.nibp_systolic)}/${number(session.baseline.nibp_diastolic)}` : session.phase === "baseline" ? "none yet" : "none"],
   ];
   if (session.without.length) figures.push(["Not measured", session.without.map((name) => LABELS[name] || name).join(", ")]);
   const box = $("#figures");
@@ -160,7 +160,7 @@ function drawCriteria(session) {
         el("span", {}, one.label, el("span", { class: "visually-hidden" }, `: ${one.answer}`)),
         el("small", {}, plainly(one.words, serverNow())),
         one.kind === "asked" && mayCare(bed) ? el("span", { class: "yes-no" }, answer(one, true), answer(one, false)) : null,
-        one.kind === "score" && mayCare(bed) ? el("span", { class: "yes-no" }, el("button", { type: "button", "aria-label": `Score: ${one.label}`, onclick: () => ACTS.score() }, "Score")) : null,
+        one.kind === "score" && mayCare(bed) ? el("span", { class: "yes-no" }, el("button", { type: "button", "aria-label": `Score: ${one.label}`, onclick: () => ACTS.score(null, one.scale) }, "Score")) : null,
       ),
     ),
   );
@@ -245,11 +245,11 @@ const ACTS = {
         return post(`/beds/${bedId}/manual`, { values: given, at: at({ ago: when }) });
       },
     }),
-  score: () =>
+  score: (_, scale = "") =>
     ask({
       title: "Score",
       fields: [
-        { name: "scale", label: "Scale", choose: Object.keys(scales).map((name) => ({ value: name, label: SCALE_WORDS[name] || name })) },
+        { name: "scale", label: "Scale", value: scale, choose: Object.keys(scales).map((name) => ({ value: name, label: SCALE_WORDS[name] || name })) },
         { name: "value", label: "Score", type: "number", step: 1, min: 0, max: 5, focus: true },
       ],
       yes: "Record",
@@ -263,7 +263,8 @@ const ACTS = {
     const open = criteria.filter((one) => one.answer !== "met");
     return ask({
       title: "Confirm readiness",
-      text: open.length ? `Not met: ${open.map((one) => `${one.label} (${plainly(one.words, serverNow())})`).join("; ")}` : "Every criterion of the protocol is met.",
+      text: open.length ? "Not met:" : "Every criterion of the protocol is met.",
+      lines: open.map((one) => `${one.label} (${plainly(one.words, serverNow())})`),
       fields: open.length ? [{ name: "reason", label: "Reason to confirm all the same", focus: true }] : [],
       yes: "Confirm",
       act: (given) => post(`/beds/${bedId}/ready`, { reason: given.reason || "" }),
@@ -294,9 +295,10 @@ function note(time) {
     fields: [
       { name: "kind", label: "Kind", choose: [["symptom", "Symptom"], ["intervention", "Intervention"], ["note", "Note"]].map(([value, label]) => ({ value, label })) },
       { name: "text", label: "Text", type: "textarea", focus: true },
+      ...(time ? [] : [ago]),
     ],
     yes: "Write down",
-    act: (given) => post(`/beds/${bedId}/note`, { ...given, at: time ? iso(time) : null }),
+    act: ({ ago: when, ...given }) => post(`/beds/${bedId}/note`, { ...given, at: time ? iso(time) : at({ ago: when }) }),
   }).then(() => load());
 }
 

@@ -25,13 +25,12 @@ function row(one) {
     "tr",
     { class: one.mode === "drill" ? "drill-row" : false },
     el("td", {}, el("a", { href: `/sessions/${one.session_id}` }, `${date(started)} ${hm(started)}`)),
-    el("td", {}, one.bed_id),
+    el("td", {}, one.bed_label),
     el("td", {}, one.patient_code),
     el("td", {}, one.protocol),
     el("td", {}, ended ? span((ended - started) / 1000) : el("span", { class: "tag" }, "running")),
     el("td", {}, one.alarms ? el("span", { class: "tag", "data-colour": one.high ? "high" : "medium" }, `${one.alarms}${one.high ? `, ${one.high} high` : ""}`) : "none"),
     el("td", {}, one.signed_by || "–"),
-    el("td", {}, el("a", { href: `/sessions/${one.session_id}#download` }, "open")),
   );
 }
 

@@ -20,6 +20,8 @@ export const EVERY_S = { high: 8, medium: 15, low: 30 };
 const EDGE = 0.2; // rise and fall, as a part of the pulse
 const LEVEL = { high: 0.5, medium: 0.4, low: 0.3 };
 const DEAD_MAN_S = 6;
+const PROOF_MS = 3000;
+const AUDIBLE = 0.02;
 
 function pulses(notes, length, gap) {
   let at = 0;
@@ -72,16 +74,17 @@ export class Sound {
     if (this.context.state !== "running") return false;
     this.deadManBurst ??= await rendered("high", EVERY_S.high, this.context.sampleRate);
     burst(this.context, this.meter, "low", this.context.currentTime + 0.05);
-    this.proved = (await this.loudest(600)) > 0.02;
+    this.proved = (await this.loudest(PROOF_MS, AUDIBLE)) >= AUDIBLE;
     this.note();
     return this.running();
   }
 
-  async loudest(ms) {
+  /** The highest level that is measured within a time; `enough` ends the wait, so that a busy machine may be late. */
+  async loudest(ms, enough = Infinity) {
     const samples = new Float32Array(this.meter.fftSize);
     let most = 0;
     const until = performance.now() + ms;
-    while (performance.now() < until) {
+    while (performance.now() < until && most < enough) {
       this.meter.getFloatTimeDomainData(samples);
       for (const sample of samples) most = Math.max(most, Math.abs(sample));
       await new Promise((done) => setTimeout(done, 20));

@@ -28,10 +28,12 @@ export function numeric(label, name) {
     label: el("span", { class: "name" }, label),
     value: el("output", { class: "value", "aria-label": label }, "--"),
     limits: el("span", { class: "limits" }),
-    note: el("span", { class: "note" }),
+    unit: el("span", { class: "unit" }),
+    age: el("span"),
     off: el("span", { class: "off", hidden: true }, icon("bell-off", "a limit is off")),
   };
-  parts.node = el("div", { class: `numeric ${name}` }, el("div", { class: "above" }, parts.label, parts.limits, parts.off), parts.value, parts.note);
+  const note = el("span", { class: "note" }, parts.unit, parts.age);
+  parts.node = el("div", { class: `numeric ${name}` }, el("div", { class: "above" }, parts.label, parts.limits, parts.off), parts.value, note);
   return parts;
 }
 
@@ -39,10 +41,12 @@ export function fill(parts, one, now, text) {
   const stands = standing(one, now);
   say(parts.value, stands ? text ?? number(one.value, one.decimals) : "--");
   mark(parts.node, "data-priority", (stands && one.priority) || null);
+  mark(parts.node, "data-empty", !stands);
   mark(parts.node, "data-quality", stands && one.quality !== "valid" ? one.quality : null);
   const ageS = stands ? (now - one.at) / 1000 : 0;
   const doubt = stands && one.quality === "questionable" ? "? " : "";
-  say(parts.note, stands ? `${doubt}${unit(one.unit)} · ${age(ageS)}` : whyNot(one, now));
+  say(parts.unit, stands ? `${unit(one.unit)} · ` : "");
+  say(parts.age, stands ? doubt + age(ageS) : whyNot(one, now));
   const words = one ? bounds(one.low, one.high) : "";
   say(parts.limits, words);
   parts.off.hidden = !one?.off?.length;
@@ -140,7 +144,7 @@ export class Tile {
     say(this.task, taskWords(session, now));
     mark(this.task, "data-late", session.next && now > session.next.due);
     const { met, of } = session.ready;
-    say(this.ready, session.phase === "ready" ? "✓ ready" : session.phase === "observation" ? `${met}/${of} met` : "");
+    say(this.ready, session.phase === "ready" ? "✓ ready" : session.phase === "observation" ? `ready ${met}/${of}` : "");
   }
 
   alarm(bed, now) {

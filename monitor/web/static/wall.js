@@ -1,6 +1,6 @@
 // The wall: tiles in room order, alarms with the high ones first, and the sound.
 
-import { $, mark, say } from "./dom.js";
+import { $, el, mark, say } from "./dom.js";
 import { get, me } from "./api.js";
 import { AlarmList, Announcer, RANK, everyAlarm, signals } from "./alarms.js";
 import { current, leaseNow, onFrame, proveSound } from "./live.js";
@@ -71,7 +71,7 @@ function lay() {
     const scale = Math.min(width / columns / 1.45, height / rows);
     if (scale > best.fit) best = { columns, rows, fit: scale };
   }
-  const small = narrow || best.fit < 150;
+  const small = narrow || best.fit < 125;
   const columns = narrow ? 1 : small ? Math.max(1, Math.floor(width / 230)) : best.columns;
   box.style.setProperty("--columns", columns);
   box.classList.toggle("scrolls", small);
@@ -98,6 +98,7 @@ order.addEventListener("change", () => {
 
 const sound = new Sound();
 const button = $("#sound");
+const switchOn = el("button", { type: "button", onclick: () => button.click() }, "Switch sound on");
 proveSound(() => sound.running());
 window.afterwatchSound = sound;
 
@@ -113,7 +114,7 @@ function drawSound() {
   mark(button, "aria-pressed", String(running));
   say($("span", button), running ? "Sound on" : "Sound off");
   $("use", button).setAttribute("href", running ? "#bell" : "#bell-off");
-  strip("sound", running ? "" : "NO SOUND on this page: alarms are shown, not heard. Press “Sound off” to switch it on.", "soundless");
+  strip("sound", running ? "" : "NO SOUND on this page: alarms are shown, not heard.", "soundless", switchOn);
 }
 
 button.addEventListener("click", async () => {
