@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 import sys
 from bisect import bisect_left
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -20,7 +20,7 @@ from math import sqrt
 
 from bench.alarms.corpus import CLASSES, JUDGED, LIMIT, SPECIAL, Course, Event, one_event, session
 from monitor.config import default_folder, load
-from monitor.core.filters import IDLE, Boundary, Sample, judge
+from monitor.core.filters import IDLE, Boundary, Sample, Verdict, judge
 from monitor.core.protocol import Filter, Tier
 
 NOON = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
@@ -79,25 +79,34 @@ class Tally:
 Tallies = dict[str, Tally]
 
 
-def spans(chosen: Filter, course: Course) -> list[tuple[float, float]]:
-    """Return (onset, end) in seconds of every alarm of a course; the last may be open (infinity)."""
-    found: list[tuple[float, float]] = []
+def changes(chosen: Filter, course: Course) -> Iterator[tuple[float, Verdict]]:
+    """Yield when an alarm of a course is raised and when it ends, in seconds."""
     state, place = IDLE, 0
     while True:
         if state is IDLE:
             nearest = bisect_left(course.telling, place)
             place = course.telling[nearest] if nearest < len(course.telling) else len(course.dots)
         if place >= len(course.dots):
-            return found
+            return
         dot, before = course.dots[place], course.dots[max(0, place - 1)]
         step = min(dot.t - before.t, 2 * course.period_s)
         place += 1
         sample = Sample(dot.value, dot.good, NOON + timedelta(seconds=dot.t), step)
         state, verdict = judge(chosen, BELOW, state, sample)
-        if verdict == "fires":
-            found.append((dot.t, float("inf")))
-        elif verdict == "clears":
-            found[-1] = (found[-1][0], dot.t)
+        if verdict in ("fires", "clears"):
+            yield dot.t, verdict
+
+
+def rings_at(chosen: Filter, course: Course, begin: float, end: float) -> float | None:
+    """Return from when on an alarm is present between two instants, or ``None`` when none is."""
+    present = False
+    for at, verdict in changes(chosen, course):
+        if at > end:
+            break
+        if at >= begin:
+            return begin if present else at
+        present = verdict == "fires"
+    return begin if present else None
 
 
 def first_below(course: Course, event: Event) -> float | None:
@@ -108,15 +117,14 @@ def first_below(course: Course, event: Event) -> float | None:
 def score_events(chosen: Filter, courses: Iterable[Course], tally: Tally) -> None:
     """Count the events of courses and which of them were missed."""
     for course in courses:
-        alarms = spans(chosen, course)
         for event in course.events:
             begin = first_below(course, event)
             if begin is None:
                 continue
             tally.events[event.kind] = tally.events.get(event.kind, 0) + 1
-            onsets = [at for at, until in alarms if at <= event.end and until >= begin]
-            if onsets:
-                tally.latency.append(max(0.0, onsets[0] - begin))
+            rings = rings_at(chosen, course, begin, event.end)
+            if rings is not None:
+                tally.latency.append(rings - begin)
                 continue
             why = explain(chosen, course, event)
             tally.unexplained += not why
@@ -139,8 +147,8 @@ def explain(chosen: Filter, course: Course, event: Event) -> str:
     if silent:
         return f"{size}; the device said nothing for {silent:.0f} s of it"
     if held == len(below) and chosen.gate_s:
-        found = [at for at, _ in spans(replace(chosen, gate_s=0), course) if event.start <= at <= event.end]
-        late = f"it would ring after {found[0] - below[0].t:.0f} s" if found else "it would not ring either"
+        found = rings_at(replace(chosen, gate_s=0), course, below[0].t, event.end)
+        late = f"it would ring after {found - below[0].t:.0f} s" if found else "it would not ring either"
         return f"{size}; low quality throughout, the gate holds {chosen.gate_s:g} s; without, {late}"
     longest = _longest_run(course, event)
     if longest < chosen.ceiling_s and len(floor) < max(chosen.floor_s, 1):
@@ -168,7 +176,7 @@ def _longest_run(course: Course, event: Event) -> float:
 def score_load(chosen: Filter, courses: Iterable[Course], tally: Tally) -> None:
     """Count the alarms of whole sessions and those without a true event."""
     for course in courses:
-        for at, _ in spans(chosen, course):
+        for at in (at for at, verdict in changes(chosen, course) if verdict == "fires"):
             tally.alarms += 1
             true = any(event.start <= at <= event.end + FALSE_AFTER_S for event in course.events)
             tally.false += not true

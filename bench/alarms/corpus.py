@@ -161,12 +161,12 @@ def _level(chance: Random, low: float, high: float) -> Callable[[float], float]:
 
 
 def one_event(kind: str, seed: int) -> Course:
-    """Return a course of one event of a class: half a minute before, a minute and a half after."""
+    """Return a course of one event of a class, with half a minute before it."""
     chance = Random(f"{kind}/{seed}")
     low = kind == SPECIAL[0]
     level = _level(chance, *((90.6, 92) if low else (95, 98.5)))
     drawn = CLASSES.get(kind, long_one)(chance, level(30))
-    return _sample(chance, level, [(kind, 30.0, drawn)], 30 + drawn.lasts_s + APART_S, kind == SPECIAL[1])
+    return _sample(chance, level, [(kind, 30.0, drawn)], 31 + drawn.lasts_s, kind == SPECIAL[1])
 
 
 def session(seed: int, hours: float = 3.0, white: float = 0.0) -> Course:

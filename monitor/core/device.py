@@ -49,7 +49,7 @@ class Device:
     proof of a steady offset: when the first late reading was measured and received. ``silent_until`` is when
     it last broke a silence of more than a minute. ``skew_since`` is since when its clock stands apart by
     about ``skew_first``; ``gap_at`` when a number was first missing. ``live_at`` is the newest instant at
-    which a live report was placed: what is placed no later is out of order. ``served_since`` is when it came
+    which a live report was placed: what is placed before it is out of order. ``served_since`` is when it came
     to serve this bed; ``faults_boot`` the ``boot_id`` under which it said its ``faults``.
     """
 
@@ -155,8 +155,8 @@ def place(device: Device, measured_at: datetime, now: datetime) -> Timed:
 
 
 def _goes_on(device: Device, at: datetime) -> bool:
-    """Say whether an instant lies after the newest live one: if not, it is old, or the clock was set back."""
-    return device.live_at is None or at > device.live_at
+    """Say whether an instant is no older than the newest live one: if it is, the clock may be set back."""
+    return device.live_at is None or at >= device.live_at
 
 
 def _note_skew(device: Device, lateness: timedelta, now: datetime) -> None:

@@ -215,7 +215,10 @@ def _slot(turn: Turn, name: str, before: Reading | None, source: str) -> tuple[s
     if absence.speaks_for(turn, name, before):
         return beside, turn.bed.latest.get(beside)
     if beside in turn.bed.latest:
-        before = turn.bed.latest.pop(beside)
+        own = turn.bed.latest.pop(beside)
+        if own.seen_at is None:  # it has measured nothing yet: the silence is still that of the first one
+            own = own._replace(valued_at=before.valued_at, seen_at=before.seen_at)
+        before = own
     if beside in turn.bed.tracks:
         turn.bed.tracks[name] = _carried_on(turn.bed.tracks.pop(beside), turn.bed.tracks.get(name, {}))
     return name, before

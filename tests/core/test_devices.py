@@ -390,6 +390,18 @@ def test_al_53_taking_over_loses_no_alarm_of_the_first_device() -> None:
     assert URGENT not in scene.rules()
 
 
+def test_al_29_a_second_device_without_a_value_does_not_count_silence_from_elsewhere() -> None:
+    """AL-29: the first fell silent after 5 min; a second that only says 'no value' makes it no older."""
+    scene = Scene().start()
+    scene.stream(300, spo2=97)
+    scene.give(given.Associate(SECOND))
+    for _ in range(20):
+        scene.now += timedelta(seconds=1)
+        scene.report("oximeter-2", spo2=None, pulse=None)
+    assert scene.alarm("no-data:oximeter").priority == "low"
+    assert "nothing received" not in scene.alarm("no-data:oximeter").text
+
+
 def test_al_53_the_worst_value_of_any_device_is_kept() -> None:
     """AL-50, AL-53: what the record calls worst is the deepest that any source has measured."""
     scene = both(two_oximeters(), 88, 80, 40)
@@ -434,6 +446,17 @@ def test_al_13_a_clock_set_back_hides_nobody(back_s: int, spo2: float) -> None:
     skewed_stream(scene, 60, timedelta(seconds=back_s), spo2=97)
     raised = [one.rule for one in scene.of("AlarmRaised")]
     assert sorted(raised) == sorted(["clock:oximeter-1"] + [URGENT] * (spo2 == 84))
+
+
+def test_al_13_two_messages_of_one_instant_are_both_live() -> None:
+    """AL-13, AL-32: a monitor whose clock is 20 s behind sends SpO2 and pulse apart, with the same time."""
+    scene = Scene().start()
+    for _ in range(30):
+        scene.now += timedelta(seconds=1)
+        for values in ({"spo2": 97}, {"pulse": 72}):
+            scene.report(measured_at=scene.now - timedelta(seconds=20), **values)
+    assert scene.rules() == {"clock:oximeter-1"}
+    assert scene.bed.backlog is None
 
 
 def test_al_13_a_wrong_clock_that_is_set_back_further_hides_nobody() -> None:
