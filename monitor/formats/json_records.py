@@ -34,11 +34,11 @@ from monitor.formats.units import find_scale
 _MAX_LEAVES = 2000
 _MAX_DEPTH = 12
 # {"name": "spo2", "value": 97}
-_LABELS = (
+_LABELS = dict.fromkeys(
     "name metric key type parameter param code n sensor sensorType sensor_type label field vital vitalType"
     " vital_type observation channel kind measure measurement display".split()
 )
-_UNITS = ("unit", "units", "uom", "unit_of_measurement", "unitOfMeasure", "u")
+_UNITS = dict.fromkeys(("unit", "units", "uom", "unit_of_measurement", "unitOfMeasure", "u"))
 _SUBJECTS = ("patientid", "patient", "patientcode", "mrn", "bedid", "bed", "bedno", "room", "subjectid",
              "subject", "userid", "user", "citiz")  # fmt: skip
 _CLOCK_TIME = re.compile(r"\d{1,2}:\d\d(:\d\d(\.\d+)?)?")
@@ -102,10 +102,11 @@ def _walk(
         _flatten(node, (), here.leaves, lists, depth, budget, label)
         if place:
             here.leaves = [leaf._replace(above=place) for leaf in here.leaves]
-        here.subject = _named(here.leaves, _SUBJECTS) or above.subject
-        here.identity = _named(here.leaves, style.identity_keys) or above.identity
-        here.at = _dated(_first(here.leaves, style.time_keys, above.at), here.leaves)
-        here.gateway_at = _first(here.leaves, style.gateway_time_keys, above.gateway_at)
+        values = _shallowest(here.leaves)
+        here.subject = _named(values, _SUBJECTS) or above.subject
+        here.identity = _named(values, style.identity_keys) or above.identity
+        here.at = _dated(_first(values, style.time_keys, above.at), values)
+        here.gateway_at = _first(values, style.gateway_time_keys, above.gateway_at)
         if here.leaves:
             yield here
         for path, entries in lists:
@@ -124,8 +125,8 @@ def _flatten(
     """Collect the values of an object and of the objects in it; lists that hold objects are kept apart."""
     if depth > _MAX_DEPTH:
         return
-    unit = next((node[key] for key in _UNITS if isinstance(node.get(key), str)), "")
-    label = next((node[key] for key in _LABELS if isinstance(node.get(key), str)), label)
+    unit = _text_under(node, _UNITS, "")
+    label = _text_under(node, _LABELS, label)
     for key, value in node.items():
         budget[0] -= 1
         if budget[0] < 0:
@@ -142,29 +143,46 @@ def _flatten(
             leaves.append(Leaf((*path, key), value, unit))
 
 
-def _first(leaves: list[Leaf], keys: tuple[str, ...], otherwise: Any) -> Any:
-    """Return the value under the first of ``keys`` that has one, the shallowest first."""
+def _text_under(node: dict[str, Any], keys: dict[str, None], otherwise: str) -> str:
+    """Return the text under the first of ``keys`` that has one."""
+    if node.keys().isdisjoint(keys):
+        return otherwise
+    return next((node[key] for key in keys if isinstance(node.get(key), str)), otherwise)
+
+
+def _shallowest(leaves: list[Leaf]) -> dict[str, Leaf]:
+    """Return, for each key compared without case and signs, the leaf with a value that lies least deep."""
+    found: dict[str, Leaf] = {}
+    for leaf in leaves:
+        if leaf.value not in (None, ""):
+            known = found.setdefault(plain(leaf.path[-1]), leaf)
+            if len(leaf.path) < len(known.path):
+                found[plain(leaf.path[-1])] = leaf
+    return found
+
+
+def _first(values: Mapping[str, Leaf], keys: tuple[str, ...], otherwise: Any) -> Any:
+    """Return the value under the first of ``keys`` that has one."""
     for key in keys:
-        wanted = plain(key)
-        found = [leaf for leaf in leaves if leaf.value not in (None, "") and plain(leaf.path[-1]) == wanted]
-        if found:
-            return min(found, key=lambda leaf: len(leaf.path)).value
+        if (found := values.get(plain(key))) is not None:
+            return found.value
     return otherwise
 
 
-def _dated(time: Any, leaves: list[Leaf]) -> Any:
+def _dated(time: Any, values: Mapping[str, Leaf]) -> Any:
     """Return a time with the date that stands beside it, where date and time are two keys."""
     if isinstance(time, str) and _CLOCK_TIME.fullmatch(time.strip()):
-        date = _first(leaves, ("date", "day"), None)
+        date = _first(values, ("date", "day"), None)
         if isinstance(date, str):
             return f"{date.strip()} {time.strip()}"
     return time
 
 
-def _named(leaves: list[Leaf], keys: tuple[str, ...]) -> str:
+def _named(values: Mapping[str, Leaf], keys: tuple[str, ...]) -> str:
     """Return the device's name under ``keys``; a placeholder of zeros names nobody."""
     for key in keys:
-        found = _first(leaves, (key,), None)
+        leaf = values.get(plain(key))
+        found = leaf.value if leaf else None
         if isinstance(found, int) and not isinstance(found, bool):
             found = str(found) if abs(found) < 1 << 64 else None
         if isinstance(found, str) and found.strip("0:- "):
@@ -175,7 +193,7 @@ def _named(leaves: list[Leaf], keys: tuple[str, ...]) -> str:
 def named_by(record: Record, place: str) -> str:
     """Return the device's name under a key, or under a dotted path, of a record."""
     found = next((leaf for leaf in record.leaves if ".".join(leaf.path) == place), None)
-    return _named([found], (found.path[-1],)) if found else _named(record.leaves, (place,))
+    return _named(_shallowest([found] if found else record.leaves), (found.path[-1] if found else place,))
 
 
 # --- from records to reports
@@ -288,18 +306,36 @@ def read_leaves(leaves: list[Leaf], own: Mapping[str, Any], body_temperature: bo
         own: the site's own keys (the last name or the dotted path) to metrics or "ignore".
         body_temperature: a bare temperature is the patient's.
     """
-    named = [(leaf, found) for leaf in leaves if (found := _own_name(leaf, own) or name_of(leaf.path))]
-    company = {name.metric for leaf, name in named if not _is_absent(leaf.value)}
-    seen: dict[str, tuple[Observation, Leaf | None]] = {}
-    mixed: dict[str, str] = {}
+    known = [(leaf, _own_name(leaf, own) or name_of(leaf.path)) for leaf in leaves]
+    named = [(leaf, name) for leaf, name in known if name]
+    notes: list[str] = []
+    observations = _settled(_observed(named, body_temperature, notes), notes)
+    faults, drill = _flags(leaves)
+    if drill:
+        notes.append("marked as simulated: taken as drill")
+    unnamed = [leaf for leaf, name in known if not name]
+    unread = tuple(".".join(leaf.path)[:80] for leaf in unnamed if type(leaf.value) in (int, float))
+    return Values(judge_pressures(observations), faults, drill, len(unnamed), tuple(notes), unread)
+
+
+def _flags(leaves: list[Leaf]) -> tuple[tuple[str, ...] | None, bool]:
+    """Return the faults that flags tell of, ``None`` where there is no flag, and whether this is a drill."""
     faults: list[str] | None = None
     drill = False
-    notes: list[str] = []
     for leaf in leaves:
-        key = plain(leaf.path[-1])
-        if key in FLAGS and isinstance(leaf.value, bool):
-            faults = [*(faults or []), *([FLAGS[key]] if leaf.value else [])]
-        drill = drill or (key in DRILL_KEYS and leaf.value is True)
+        if isinstance(leaf.value, bool):
+            key = plain(leaf.path[-1])
+            if key in FLAGS:
+                faults = [*(faults or []), *([FLAGS[key]] if leaf.value else [])]
+            drill = drill or (key in DRILL_KEYS and leaf.value)
+    return None if faults is None else tuple(dict.fromkeys(faults)), drill
+
+
+def _observed(
+    named: list[tuple[Leaf, Name]], body_temperature: bool, notes: list[str]
+) -> Iterator[tuple[Observation, Leaf]]:
+    """Yield what each named leaf says; what a doubtful name means is settled by the names beside it."""
+    company = {name.metric for leaf, name in named if not _is_absent(leaf.value)}
     for leaf, name in named:
         if name.metric == WARMTH:  # only what stands in the same object tells whose it is
             beside = {n.metric for other, n in named if other.path[:-1] == leaf.path[:-1]}
@@ -307,25 +343,27 @@ def read_leaves(leaves: list[Leaf], own: Mapping[str, Any], body_temperature: bo
         else:
             metric = settle(name.metric, company)
         for one in _read(leaf, name, metric, notes):
-            rival, other = seen.get(one.metric, (None, None))
-            if rival is None or (rival.value is None and one.value is not None):
-                seen[one.metric] = (one, leaf)
-            elif one.value != rival.value:
-                sent = "no value" if one.value is None else f"{one.value:g}"
-                notes.append(f"second {one.metric} under {'.'.join(leaf.path)[:60]}: {sent}, not used")
-                if one.value is not None and other is not None and _are_siblings(leaf, other):
-                    places = (".".join((*found.above, *found.path))[:40] for found in (other, leaf))
-                    mixed[one.metric] = f"several, under {' and '.join(places)}"
-    if drill:
-        notes.append("marked as simulated: taken as drill")
-    said = None if faults is None else tuple(dict.fromkeys(faults))
-    observations = [
+            yield one, leaf
+
+
+def _settled(read: Iterable[tuple[Observation, Leaf]], notes: list[str]) -> list[Observation]:
+    """Return one observation of each metric: the first with a value, or none where two beds are mixed."""
+    seen: dict[str, tuple[Observation, Leaf]] = {}
+    mixed: dict[str, str] = {}
+    for one, leaf in read:
+        rival, other = seen.get(one.metric, (None, leaf))
+        if rival is None or (rival.value is None and one.value is not None):
+            seen[one.metric] = (one, leaf)
+        elif one.value != rival.value:
+            sent = "no value" if one.value is None else f"{one.value:g}"
+            notes.append(f"second {one.metric} under {'.'.join(leaf.path)[:60]}: {sent}, not used")
+            if one.value is not None and _are_siblings(leaf, other):
+                places = (".".join((*found.above, *found.path))[:40] for found in (other, leaf))
+                mixed[one.metric] = f"several, under {' and '.join(places)}"
+    return [
         refuse(one, f"{mixed[metric]}: whose is which? Name them by a key map") if metric in mixed else one
         for metric, (one, _) in seen.items()
     ]
-    unnamed = [leaf for leaf in leaves if not (_own_name(leaf, own) or name_of(leaf.path))]
-    unread = tuple(".".join(leaf.path)[:80] for leaf in unnamed if type(leaf.value) in (int, float))
-    return Values(judge_pressures(observations), said, drill, len(unnamed), tuple(notes), unread)
 
 
 def _are_siblings(leaf: Leaf, other: Leaf) -> bool:
