@@ -554,18 +554,18 @@ def _take_in(store: Path, file: Path) -> str:
 
 
 def _verify(chosen: argparse.Namespace) -> int:
-    from monitor.journal import verify
+    from monitor.safekeeping import verify
 
     found = verify(_load(chosen).store)
     for line in found.faults:
         print(line, file=sys.stderr)
     said = "NOT sound" if found.faults else "sound"
-    print(f"{found.outcomes} outcomes and {found.readings} readings: {said}")
+    print(f"{found.outcomes} outcomes and {found.readings} readings: {said}; anchor {found.anchor or 'none'}")
     return NOT_AS_IT_SHOULD if found.faults else DONE
 
 
 def _backup(chosen: argparse.Namespace) -> int:
-    from monitor.journal import backup
+    from monitor.safekeeping import backup
 
     size = backup(_load(chosen).store, chosen.target)
     print(f"{chosen.target}: {size} bytes, verified")
@@ -591,7 +591,7 @@ def _retain(chosen: argparse.Namespace) -> int:
 
 
 def _restore(chosen: argparse.Namespace) -> int:
-    from monitor.journal import restore
+    from monitor.safekeeping import restore
 
     kept = restore(chosen.source, _load(chosen).store)
     print("restored and verified" + (f"; what was there is now {kept}" if kept else ""))

@@ -8,13 +8,11 @@ with the number of the last reading it knows, so that a restart is that state an
 from __future__ import annotations
 
 import hashlib
-import os
-import shutil
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import closing
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
+from itertools import chain, compress, groupby
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -26,7 +24,6 @@ from monitor.schema import (
     FILE,
     LEVELS,
     LEVELS_OF,
-    MERGE_LEVEL,
     METRIC_COLUMNS,
     MIGRATIONS,
     REPORT,
@@ -34,12 +31,14 @@ from monitor.schema import (
     VALUES,
     Levels,
     checksum,
+    filled,
     from_micros,
+    insert_readings,
     level_of,
+    merge_level,
     micros,
     report_of,
     row_of,
-    widen,
 )
 
 # The intervals of charts are told of readings every so many: telling one costs as much as ten readings, and
@@ -48,9 +47,9 @@ LEVEL_EVERY = 8000
 SEQUENCES_SEARCHED = 5000  # of one device's newest readings, for a message that has no time of its own
 GENESIS = b"\0" * 32
 
-_INSERT_READING = (
-    f"INSERT INTO reading (bed, at, {REPORT}, crc) VALUES ({', '.join('?' * (11 + len(METRIC_COLUMNS)))})"
-)
+# Readings that one statement appends: at every statement SQLite's driver lets other threads run, and then has
+# to wait for its turn.
+TOGETHER = (64, 8, 1)
 _INSERT_SESSION = (
     "INSERT OR IGNORE INTO session (session_id, bed_id, patient_code, protocol, protocol_digest, mode, "
     "started_at, started_by) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
@@ -59,12 +58,6 @@ _SESSION_UPDATES = {
     "SessionEnded": "UPDATE session SET ended_at=?, ended_by=? WHERE session_id=?",
     "RecordSigned": "UPDATE session SET signed_at=?, signed_by=? WHERE session_id=?",
 }
-_SESSION_UNLIKE_ITS_START = (
-    "SELECT session_id FROM session LEFT JOIN outcome AS o USING (session_id) "
-    "WHERE o.outcome = 'SessionStarted' AND (session.bed_id, patient_code, protocol, protocol_digest, mode, "
-    "started_by) IS NOT (o.bed_id, o.body ->> '$.detail.patient_code', o.body ->> '$.detail.protocol', "
-    "o.body ->> '$.detail.protocol_digest', o.body ->> '$.detail.mode', o.body ->> '$.by')"
-)
 _COUNT_ALARM = "UPDATE session SET alarms=alarms+1, high=high+? WHERE session_id=?"
 _OPEN = "settled_at IS NULL"
 
@@ -74,7 +67,7 @@ class JournalError(Exception):
 
 
 class Due(NamedTuple):
-    """One notification to be sent; ``body`` is JSON that only its sender reads."""
+    """One notification to be sent; ``body`` is JSON for its sender, ``late`` what a restart finds of it."""
 
     key: str
     alarm_id: str
@@ -82,6 +75,7 @@ class Due(NamedTuple):
     target: str
     created_at: datetime
     body: str
+    late: bool = False
 
 
 class Settled(NamedTuple):
@@ -171,7 +165,8 @@ class Journal:
         last = self._db.execute("SELECT chain FROM outcome ORDER BY id DESC LIMIT 1").fetchone()
         self._chain: bytes = last[0] if last else self._anchor()
         self._unlevelled = LEVEL_EVERY  # what a crash left; the next commit but one finds out
-        self._levels: Levels = {}  # what the intervals are still to be told of readings written here
+        self._numbers: dict[int, set[tuple[str, int]]] = {}  # of devices that repeat, see _numbers_of
+        self._levels = Levels()  # what the intervals are still to be told of readings written here
         self._ahead: set[str] | None = None  # beds of which readings are newer than their state
         self._caught_up = False  # what was written by an earlier process is in the intervals
 
@@ -210,34 +205,44 @@ class Journal:
         Raises:
             JournalError: the disk refused; nothing of it was written, and trying again may help.
         """
-        kept = (dict(self._names), dict(self._newest), self._chain, self._ahead)
+        every = list(batches)
+        names, ends_at = len(self._names), self._chain
         stored = repeated = 0
         try:
             self._db.execute("BEGIN IMMEDIATE")
-            for batch in batches:
+            if self._unlevelled > LEVEL_EVERY:
+                self._raise_levels()
+            for batch in every:
                 new, old = self._write(batch)
                 stored, repeated = stored + new, repeated + old
-            levelled = self._unlevelled > LEVEL_EVERY
-            if levelled:
-                self._raise_levels()
             self._db.execute("COMMIT")
         except BaseException as fault:
-            self._names, self._newest, self._chain, self._ahead = kept
-            if self._db.in_transaction:
-                self._db.execute("ROLLBACK")
+            self._undo(names, ends_at)
             if isinstance(fault, sqlite3.Error | OSError):
                 raise JournalError(f"{self.path.name}: {fault}") from fault
             raise
+        if self._ahead is not None:
+            for batch in every:
+                self._ahead.update(bed_id for bed_id, _ in batch.readings)
+                self._ahead.difference_update(batch.snapshots)
         self._unlevelled += stored
-        if levelled:
-            self._levels, self._caught_up, self._unlevelled = {}, True, 0
+        self._numbers.clear()
         return Counts(stored, repeated)
+
+    def _undo(self, names: int, ends_at: bytes) -> None:
+        """Forget what a transaction that failed had made known; the file says the rest again."""
+        if self._db.in_transaction:
+            self._db.execute("ROLLBACK")
+        self._chain = ends_at
+        for name in list(self._names)[names:]:
+            del self._names[name]
+        self._newest.clear()
+        self._numbers.clear()
+        self._levels, self._caught_up, self._unlevelled = Levels(), False, LEVEL_EVERY
 
     def _write(self, batch: Batch) -> tuple[int, int]:
         db = self._db
         stored = self._write_readings(batch.readings)
-        if self._ahead is not None:
-            self._ahead = (self._ahead | {bed_id for bed_id, _ in batch.readings}) - batch.snapshots.keys()
         db.executemany(
             "INSERT OR IGNORE INTO protocol VALUES (?, ?, ?, ?)",
             [(one, name, body, checksum(one, name, body)) for one, (name, body) in batch.protocols.items()],
@@ -276,7 +281,9 @@ class Journal:
             [(d.key, d.alarm_id, d.session_id, d.target, micros(d.created_at), d.body) for d in batch.due],
         )
         db.executemany(
-            f"UPDATE notification SET state=?, attempts=?, result=?, settled_at=? WHERE key=? AND {_OPEN}",
+            # Once late it stays late until it is settled: the next channel is told once, over restarts too.
+            "UPDATE notification SET state=iif(state='late' AND ?1='retrying', state, ?1), attempts=?2, "
+            f"result=?3, settled_at=?4 WHERE key=?5 AND {_OPEN}",
             [
                 (s.state, s.attempts, s.result, micros(s.at) if s.final else None, s.key)
                 for s in batch.settled
@@ -309,27 +316,35 @@ class Journal:
         rows: list[tuple[Any, ...]] = []
         written = 0
         for bed_id, report in readings:
-            at = micros(report.at)
-            newest_at, boot_id, sequence = self._newest_of(report.device_id)
-            uncounted = report.sequence is None or sequence is None or report.boot_id != boot_id
-            counted = uncounted or (report.sequence or 0) > (sequence or 0)
-            fresh: Report | None = report
+            device_id, sequence, boot_id = report.device_id, report.sequence, report.boot_id
+            places = (self._name(bed_id), self._name(device_id), self._name(boot_id) if boot_id else None)
+            fresh, row = report, row_of(report, *places)
+            at = row[1]
+            newest_at, last_boot, last = self._newest.get(device_id) or self._newest_of(device_id)
+            counted = sequence is None or last is None or boot_id != last_boot or sequence > last
             if at <= newest_at or not counted:
                 written += self._flush(rows)  # what this batch brought must be found too
-                fresh = self._without_known(report, at)
-            if fresh is None:
-                continue
+                rest = self._without_known(report, at)
+                if rest is None:
+                    continue
+                fresh, row = rest, row_of(rest, *places)
             if counted:
-                boot_id, sequence = report.boot_id, report.sequence
-            self._newest[report.device_id] = (max(at, newest_at), boot_id, sequence)
-            boot = self._name(report.boot_id) if report.boot_id else None
-            row = (self._name(bed_id), at, *row_of(fresh, self._name(report.device_id), boot))
+                last_boot, last = boot_id, sequence
+            self._newest[device_id] = (max(at, newest_at), last_boot, last)
             rows.append((*row, checksum(*row)))
-            widen(self._levels, row)
+            self._levels.add(row, fresh)
+            if row[2] in self._numbers and boot_id and sequence is not None:
+                self._numbers[row[2]].add((boot_id, sequence))
         return written + self._flush(rows)
 
     def _flush(self, rows: list[tuple[Any, ...]]) -> int:
-        self._db.executemany(_INSERT_READING, rows)
+        for columns, alike in groupby(rows, key=filled):
+            left = list(alike)
+            while left:
+                count = next(count for count in TOGETHER if count <= len(left))
+                cells = chain.from_iterable(compress(row, columns) for row in left[:count])
+                self._db.execute(insert_readings(columns, count), [*cells])
+                del left[:count]
         count = len(rows)
         rows.clear()
         return count
@@ -372,32 +387,49 @@ class Journal:
         rest = tuple(one for one in report.observations if (one.metric, one.value) not in known)
         if same_time and report.observations and not rest:
             return None
-        if report.sequence is not None and report.boot_id in self._names:
-            newest = "SELECT boot, sequence FROM reading WHERE device=? ORDER BY at DESC LIMIT ?"
-            found = self._db.execute(
-                f"SELECT 1 FROM ({newest}) WHERE boot=? AND sequence=?",
-                (device, SEQUENCES_SEARCHED, self._names[report.boot_id], report.sequence),
-            ).fetchone()
-            if found:
-                return None
+        number = (report.boot_id or "", report.sequence or 0)
+        if report.boot_id and report.sequence is not None and number in self._numbers_of(device):
+            return None
         return report._replace(observations=rest)
+
+    def _numbers_of(self, device: int) -> set[tuple[str, int]]:
+        """Return boot and sequence of a device's newest messages; read once for each transaction."""
+        known = self._numbers.get(device)
+        if known is None:
+            rows = self._db.execute(
+                "SELECT name, sequence FROM (SELECT boot, sequence FROM reading WHERE device=? "
+                "ORDER BY at DESC LIMIT ?) JOIN name ON name.id = boot WHERE sequence IS NOT NULL",
+                (device, SEQUENCES_SEARCHED),
+            )
+            known = self._numbers[device] = set(rows)
+        return known
 
     def _raise_levels(self) -> None:
         """Tell the intervals what the readings since the last time say of them; twice is no harm."""
-        db = self._db
-        last = self._last_reading()
+        db, last = self._db, self._last_reading()
         if not self._caught_up:
-            known = db.execute("SELECT value FROM meta WHERE key='levelled'").fetchone()
-            first = int(known[0]) if known else 0
-            for span in LEVELS:
-                of = {"first": first, "last": last, "span": span, "us": span * 1_000_000}
-                db.executemany(MERGE_LEVEL, db.execute(LEVELS_OF, of).fetchall())
-            more = "SELECT device, at, bed, extra FROM reading WHERE id > ? AND id <= ? AND extra IS NOT NULL"
-            for row in db.execute(more, (first, last)).fetchall():
-                db.executemany(MERGE_LEVEL, level_of(*row))
-        db.executemany(MERGE_LEVEL, [(*key, *ends) for key, ends in self._levels.items()])
+            self._look_up_levels(last)
+        for columns, alike in groupby(sorted(self._levels.rows(), key=filled), key=filled):
+            db.executemany(merge_level(columns), [[*compress(row, columns)] for row in alike])
         db.execute("INSERT OR REPLACE INTO meta VALUES ('levelled', ?)", (str(last),))
         self._spare_restart(last)
+        self._levels, self._caught_up, self._unlevelled = Levels(), True, 0
+
+    def _look_up_levels(self, last: int) -> None:
+        """Take in what was written by an earlier process, or before a transaction that failed."""
+        db, self._levels = self._db, Levels()
+        known = db.execute("SELECT value FROM meta WHERE key='levelled'").fetchone()
+        of = {"first": int(known[0]) if known else 0, "last": last, "us": LEVELS[0] * 1_000_000}
+        for device, slot, bed, *ends in db.execute(LEVELS_OF, of):
+            self._levels.widen((device, slot, bed), ends)
+        more = (
+            "SELECT device, at, bed, extra FROM reading "
+            "WHERE id > :first AND id <= :last AND extra IS NOT NULL"
+        )
+        for row in db.execute(more, of):
+            for device, span, slot, bed, *ends in level_of(*row):
+                if span == LEVELS[0]:
+                    self._levels.widen((device, slot, bed), ends)
 
     def _spare_restart(self, last: int) -> None:
         """Note of beds that rest that their state knows all readings, so that a restart need not look."""
@@ -447,9 +479,9 @@ class Journal:
     def due(self) -> list[Due]:
         """Return the notifications that are not settled, oldest first (the sender drops the late, P-36)."""
         return [
-            Due(key, alarm_id, session_id, target, from_micros(at), body)
-            for key, alarm_id, session_id, target, at, body in self._db.execute(
-                "SELECT key, alarm_id, session_id, target, created_at, body FROM notification "
+            Due(key, alarm_id, session_id, target, from_micros(at), body, bool(late))
+            for key, alarm_id, session_id, target, at, body, late in self._db.execute(
+                "SELECT key, alarm_id, session_id, target, created_at, body, state='late' FROM notification "
                 "WHERE settled_at IS NULL ORDER BY created_at"
             )
         ]
@@ -457,169 +489,3 @@ class Journal:
     def meta(self) -> Mapping[str, str]:
         """Return the small facts that are kept by key."""
         return dict(self._db.execute("SELECT key, value FROM meta"))
-
-
-# --- the file as a whole -----------------------------------------------------------------------------------
-
-
-class Verified(NamedTuple):
-    """What a check of the file found; no ``faults``: it is sound.
-
-    ``anchor`` is the end of the chain of outcomes (hex). Kept elsewhere, it shows later that nothing before
-    it was cut off (S-13).
-    """
-
-    readings: int
-    outcomes: int
-    faults: tuple[str, ...]
-    anchor: str = ""
-
-
-def verify(folder: Path) -> Verified:
-    """Check every page of the journal in ``folder``, and the chain of its outcomes.
-
-    Raises:
-        JournalError: there is no journal, or it cannot be read at all.
-    """
-    return verify_file(folder / FILE)
-
-
-def verify_file(path: Path) -> Verified:
-    """Check a journal file, wherever it lies. Raises JournalError when it cannot be read at all."""
-    if not path.is_file():
-        raise JournalError(f"{path}: there is no journal here; give the folder of a monitor that has run")
-    faults: list[str] = []
-    try:
-        with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as db:
-            said = [row[0] for row in db.execute("PRAGMA integrity_check(20)")]
-            faults += [f"{path}: {one}" for one in said if one != "ok"]
-            faults += [f"{path}: {one}" for one in _damaged(db)]
-            faults += [f"{path}: {one}" for one in _broken(db)]
-            readings, count = (
-                db.execute(f"SELECT count(*) FROM {table}").fetchone()[0] for table in ("reading", "outcome")
-            )
-            last = db.execute("SELECT chain FROM outcome ORDER BY id DESC LIMIT 1").fetchone()
-    except (sqlite3.DatabaseError, ValueError) as fault:  # ValueError: a text that is no UTF-8 any more
-        raise JournalError(f"{path}: {fault}; restore a backup with `afterwatch restore`") from fault
-    return Verified(readings, count, tuple(faults), last[0].hex() if last else "")
-
-
-def _damaged(db: sqlite3.Connection) -> Iterator[str]:
-    """Name the rows whose checksum does not fit (R-05)."""
-    db.create_function("checksum", -1, checksum, deterministic=True)
-    if db.execute("PRAGMA user_version").fetchone()[0] < 2:
-        return
-    for number, at in db.execute(
-        f"SELECT id, at FROM reading WHERE crc IS NOT checksum(bed, at, {REPORT}) LIMIT 20"
-    ):
-        yield f"reading {number} of {from_micros(at):%Y-%m-%d %H:%M:%S} UTC is not as it was written"
-    for (bed_id,) in db.execute(
-        "SELECT bed_id FROM snapshot WHERE crc IS NOT checksum(bed_id, at, reading, body)"
-    ):
-        yield f"the state of bed {bed_id} is not as it was written"
-    for (session_id,) in db.execute(_SESSION_UNLIKE_ITS_START):
-        yield f"session {session_id} is not as its start in the log says"
-    for (digest,) in db.execute("SELECT digest FROM protocol WHERE crc IS NOT checksum(digest, name, body)"):
-        yield f"the protocol {digest} is not as it was written"
-
-
-def _broken(db: sqlite3.Connection) -> Iterator[str]:
-    """Name where a chain breaks: of the outcomes, or of the proofs of what was removed (AL-50, S-13)."""
-    start = GENESIS
-    if db.execute("PRAGMA user_version").fetchone()[0] >= 2:
-        chain = GENESIS
-        for number, what, body, anchor, kept in db.execute(
-            "SELECT id, what, body, anchor, chain FROM removed ORDER BY id"
-        ):
-            chain = hashlib.sha256(chain + body.encode() + anchor).digest()
-            if chain != kept:
-                yield f"the proof of removal {number} was changed, or one before it is missing"
-                return
-            start = anchor if what == "outcome" else start
-    for number, *row, body, kept in db.execute(
-        "SELECT id, at, bed_id, session_id, outcome, alarm_id, body, chain FROM outcome ORDER BY id"
-    ):
-        start = hashlib.sha256(start + body.encode()).digest()
-        if start != kept or row != _found_by(orjson.loads(body)):
-            yield f"outcome {number} was changed, or one before it is missing"
-            return
-
-
-def _found_by(body: dict[str, Any]) -> list[Any]:
-    """Return the columns by which an outcome is found, from its body."""
-    names = ("bed_id", "session_id", "outcome", "alarm_id")
-    return [micros(datetime.fromisoformat(body["at"])), *map(body.get, names)]
-
-
-def backup(folder: Path, target: Path) -> int:
-    """Copy the journal, also while it is in use, and check the copy; return its size in bytes.
-
-    Raises:
-        JournalError: there is no journal, the target is there already, or the copy is not sound.
-    """
-    if target.exists():
-        raise JournalError(f"{target}: is there already; give a new name")
-    part = target.with_suffix(target.suffix + ".part")
-    part.unlink(missing_ok=True)
-    try:
-        with (
-            closing(sqlite3.connect(f"file:{folder / FILE}?mode=ro", uri=True)) as source,
-            closing(sqlite3.connect(part)) as copy,
-        ):
-            source.backup(copy, pages=4096)
-            copy.execute("PRAGMA journal_mode=DELETE")
-    except sqlite3.Error as fault:
-        raise JournalError(f"{folder / FILE}: cannot be copied: {fault}") from fault
-    _must_be_sound(part)
-    _put(part, target)
-    return target.stat().st_size
-
-
-def restore(source: Path, folder: Path) -> Path | None:
-    """Put a backup in the journal's place; what was there is kept beside it and returned.
-
-    Raises:
-        JournalError: the backup is not sound, or the journal is in use.
-    """
-    _must_be_sound(source)
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / FILE
-    kept: Path | None = None
-    if path.exists():
-        with closing(sqlite3.connect(path, timeout=0.5, isolation_level=None)) as db:
-            try:
-                db.execute("PRAGMA locking_mode=EXCLUSIVE")
-                db.execute("BEGIN EXCLUSIVE")
-                db.execute("COMMIT")
-                db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-            except sqlite3.OperationalError as fault:
-                raise JournalError(f"{path}: in use ({fault}); stop the monitor first") from fault
-        kept = path.with_name(f"journal-before-restore-{datetime.now(UTC):%Y%m%dT%H%M%S}.db")
-        shutil.copyfile(path, kept)
-        for end in ("-wal", "-shm"):
-            path.with_name(path.name + end).unlink(missing_ok=True)
-    part = path.with_suffix(".part")
-    shutil.copyfile(source, part)
-    _put(part, path)
-    return kept
-
-
-def _put(part: Path, path: Path) -> None:
-    """Put a whole file in place at once: a power cut leaves the old one or the new one, never none."""
-    _sync(part)
-    part.replace(path)
-    _sync(path.parent)
-
-
-def _sync(place: Path) -> None:
-    number = os.open(place, os.O_RDONLY)
-    try:
-        os.fsync(number)
-    finally:
-        os.close(number)
-
-
-def _must_be_sound(path: Path) -> None:
-    faults = verify_file(path).faults
-    if faults:
-        raise JournalError(f"{path}: not sound, so it is not used: {faults[0]}")

@@ -139,6 +139,10 @@ class Link:
         client.on_connect = self._on_connect
         client.on_disconnect = self._on_disconnect
         client.on_message = self._on_message
+        if kind is paho.Client:
+            # Else paho writes in whichever thread speaks; a TLS connection that is read and written at once
+            # crashes the process. With somebody to tell that it would write, only its own thread does.
+            client.on_socket_register_write = lambda *_: None
         return client
 
     def _run(self) -> None:

@@ -7,8 +7,10 @@ since 1970 (UTC). Whoever reads the file reads it through this page.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from itertools import compress
 from typing import Any
 
 import orjson
@@ -16,7 +18,7 @@ import orjson
 from monitor.core.vitals import METRICS, VALID, Observation, Report
 
 FILE = "journal.db"
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 METRIC_COLUMNS = tuple(METRICS)
 VALUES = ", ".join(METRIC_COLUMNS)
@@ -87,6 +89,21 @@ MIGRATIONS: tuple[str, ...] = (
         id INTEGER PRIMARY KEY, at INTEGER NOT NULL, bed_id TEXT NOT NULL, body BLOB NOT NULL);
     CREATE INDEX input_of_bed ON input (bed_id, at);
     """,
+    # 4: intervals lie by bed: a chart reads its own bed's, and finds the devices that ever served it.
+    f"""
+    CREATE TABLE level_of_bed (
+        bed INTEGER NOT NULL, span INTEGER NOT NULL, device INTEGER NOT NULL, slot INTEGER NOT NULL,
+        {", ".join(f"{name}_low REAL, {name}_high REAL" for name in METRIC_COLUMNS)},
+        PRIMARY KEY (bed, span, device, slot)) WITHOUT ROWID;
+    INSERT INTO level_of_bed (bed, span, device, slot, {LOWS_HIGHS})
+        SELECT bed, span, device, slot, {LOWS_HIGHS} FROM level ORDER BY bed, span, device, slot;
+    INSERT OR IGNORE INTO level_of_bed (bed, span, device, slot)
+        SELECT DISTINCT bed, {LEVELS[-1]}, device, at / {LEVELS[-1] * 1_000_000}
+        FROM reading INDEXED BY reading_with_extra WHERE extra IS NOT NULL;
+    DROP TABLE level;
+    ALTER TABLE level_of_bed RENAME TO level;
+    CREATE INDEX outcome_by_time ON outcome (at);
+    """,
 )
 
 
@@ -95,67 +112,116 @@ def checksum(*columns: Any) -> int:
     return zlib.crc32(orjson.dumps(columns, default=bytes.hex))
 
 
-# What plain readings of a range of ids say of each interval (``:us`` microseconds long, named ``:span``);
-# what has ``extra`` is read one by one.
+# What plain readings of a range of ids say of each interval of ``:us`` microseconds; those with ``extra`` are
+# read one by one.
 LEVELS_OF = (
-    "SELECT device, :span, at / :us AS slot, bed, "
+    "SELECT device, at / :us AS slot, bed, "
     + ", ".join(f"min({name}), max({name})" for name in METRIC_COLUMNS)
     + " FROM reading NOT INDEXED WHERE id > :first AND id <= :last AND extra IS NULL "
     "GROUP BY device, slot, bed"
 )
-# Lowest and highest may be told twice, and in any order: a late reading finds its interval too.
-MERGE_LEVEL = (
-    f"INSERT INTO level (device, span, slot, bed, {LOWS_HIGHS}) "
-    f"VALUES ({', '.join('?' * (4 + 2 * len(METRIC_COLUMNS)))}) ON CONFLICT DO UPDATE SET "
-    + ", ".join(
-        f"{name}_{end} = {of}(coalesce({name}_{end}, excluded.{name}_{end}), "
-        f"coalesce(excluded.{name}_{end}, {name}_{end}))"
-        for name in METRIC_COLUMNS
-        for end, of in (("low", "min"), ("high", "max"))
+READING_COLUMNS = (*f"bed, at, {REPORT}, crc".split(", "),)
+LEVEL_COLUMNS = (*f"device, span, slot, bed, {LOWS_HIGHS}".split(", "),)
+
+
+def filled(row: Iterable[Any]) -> bytes:
+    """Say which columns of a row hold something.
+
+    Only these are written: SQLite's driver takes as long for one ``None`` as for the rest of a row.
+    """
+    return bytes([value is not None for value in row])
+
+
+@lru_cache(maxsize=256)
+def insert_readings(columns: bytes, rows: int) -> str:
+    """Return the statement that appends so many readings that have the same ``filled`` columns."""
+    names = [*compress(READING_COLUMNS, columns)]
+    one = f"({', '.join('?' * len(names))})"
+    return f"INSERT INTO reading ({', '.join(names)}) VALUES {', '.join([one] * rows)}"
+
+
+@lru_cache(maxsize=256)
+def merge_level(columns: bytes) -> str:
+    """Return the statement that tells an interval lowest and highest, the ``filled`` columns of its row.
+
+    They may be told twice, and in any order: a late reading finds its interval too.
+    """
+    names = [*compress(LEVEL_COLUMNS, columns)]
+    widened = [
+        f"{end} = {'min' if end.endswith('_low') else 'max'}"
+        f"(coalesce({end}, excluded.{end}), coalesce(excluded.{end}, {end}))"
+        for end in names[4:]
+    ]
+    return (
+        f"INSERT INTO level ({', '.join(names)}) VALUES ({', '.join('?' * len(names))}) "
+        f"ON CONFLICT DO {'UPDATE SET ' + ', '.join(widened) if widened else 'NOTHING'}"
     )
-)
 
 
 def level_of(device: int, at: int, bed: int, extra: str) -> Iterator[tuple[Any, ...]]:
-    """Yield what a reading with ``extra`` says of intervals: each value at the time it was measured."""
+    """Yield what a reading with ``extra`` says of intervals: that it came, and each value at its own time."""
+    nothing: list[float | None] = [None] * (2 * len(METRIC_COLUMNS))
+    for span in LEVELS:
+        yield (device, span, at // (span * 1_000_000), bed, *nothing)
     for one in orjson.loads(extra)["values"]:
         if one["value"] is None:
             continue
         when = micros(datetime.fromisoformat(one["measured_at"])) if one["measured_at"] else at
-        ends: list[float | None] = [None] * (2 * len(METRIC_COLUMNS))
+        ends = list(nothing)
         place = 2 * _PLACE[one["metric"]]
         ends[place] = ends[place + 1] = one["value"]
         for span in LEVELS:
             yield (device, span, when // (span * 1_000_000), bed, *ends)
 
 
-# Device, span, slot, bed -> lowest and highest of each metric.
-Levels = dict[tuple[int, int, int, int], list[float | None]]
+Ends = list[float | None]  # lowest and highest of each metric
 
 
-def widen(levels: Levels, row: tuple[Any, ...]) -> None:
-    """Tell intervals of a reading: of its bed, its time, and then the columns ``REPORT``."""
-    bed, at, device = row[:3]
-    extra = row[9]
-    if extra is not None:
-        for told in level_of(device, at, bed, extra):
-            ends = levels.setdefault(told[:4], [None] * (2 * len(METRIC_COLUMNS)))
-            for place in range(0, len(ends), 2):
-                _widen(ends, place, told[4 + place])
-        return
-    for span in LEVELS:
-        key = (device, span, at // (span * 1_000_000), bed)
-        found = levels.get(key)
+class Levels:
+    """What readings say of intervals until the file is told: of the finest, from which the wider follow."""
+
+    def __init__(self) -> None:
+        """Begin with nothing to tell."""
+        self._ends: dict[tuple[int, int, int], Ends] = {}  # of device, slot, bed
+
+    def add(self, row: tuple[Any, ...], report: Report) -> None:
+        """Take in a report and its row (``row_of``)."""
+        bed, at, device = row[:3]
+        if row[9] is not None:
+            for _, span, slot, _, *ends in level_of(device, at, bed, row[9]):
+                if span == LEVELS[0]:
+                    self.widen((device, slot, bed), ends)
+            return
+        found = self._of((device, at // (LEVELS[0] * 1_000_000), bed))
+        for one in report.observations:
+            _widen(found, 2 * _PLACE[one.metric], one.value)
+
+    def widen(self, key: tuple[int, int, int], ends: Sequence[float | None]) -> None:
+        """Take in lowest and highest of an interval of a device, slot and bed."""
+        found = self._of(key)
+        for place, value in enumerate(ends):
+            _widen(found, place & ~1, value)
+
+    def _of(self, key: tuple[int, int, int]) -> Ends:
+        found = self._ends.get(key)
         if found is None:
-            found = levels[key] = [None] * (2 * len(METRIC_COLUMNS))
-        place = 0
-        for value in row[10:]:
-            if value is not None:
-                _widen(found, place, value)
-            place += 2
+            found = self._ends[key] = [None] * (2 * len(METRIC_COLUMNS))
+        return found
+
+    def rows(self) -> Iterator[tuple[Any, ...]]:
+        """Yield what the file is to be told (``LEVEL_COLUMNS``), of every length of interval."""
+        finest, *others = LEVELS
+        for (device, slot, bed), ends in self._ends.items():
+            yield (device, finest, slot, bed, *ends)
+        for span in others:
+            wider = Levels()
+            for (device, slot, bed), ends in self._ends.items():
+                wider.widen((device, slot * finest // span, bed), ends)
+            for (device, slot, bed), ends in wider._ends.items():
+                yield (device, span, slot, bed, *ends)
 
 
-def _widen(ends: list[float | None], place: int, value: float | None) -> None:
+def _widen(ends: Ends, place: int, value: float | None) -> None:
     if value is None:
         return
     low, high = ends[place], ends[place + 1]
@@ -165,33 +231,33 @@ def _widen(ends: list[float | None], place: int, value: float | None) -> None:
         ends[place + 1] = value
 
 
-def row_of(report: Report, device: int, boot: int | None) -> tuple[Any, ...]:
-    """Return a report as the columns ``REPORT``; ``device`` and ``boot`` are numbers of the names table."""
+def row_of(report: Report, bed: int, device: int, boot: int | None) -> tuple[Any, ...]:
+    """Return a report as a row of ``reading`` but its checksum; the numbers are those of the names table."""
     flags = (RETAINED if report.retained else 0) | (DRILL if report.mode == "drill" else 0)
     if report.online is not None:
         flags |= ONLINE if report.online else OFFLINE
     if report.faults == ():
         flags |= FAULTLESS
+    received_at = micros(report.received_at)
+    measured_at = None if report.measured_at is None else micros(report.measured_at)
+    gateway_at = None if report.gateway_at is None else micros(report.gateway_at)
+    own_clock = gateway_at if measured_at is None else measured_at
     values: dict[str, float] = {}
     plain, last = not report.faults and not report.notes, -1
-    for one in report.observations:
-        place = _PLACE[one.metric]
-        if (
-            one.value is None
-            or one.validity != VALID
-            or one.reason
-            or one.measured_at
-            or place <= last  # the columns hold one value of each metric, in their order
-        ):
-            plain = False
+    for metric, value, validity, reason, own_time in report.observations:
+        place = _PLACE[metric]
+        if value is not None:
+            values[metric] = float(value)
+        if value is None or validity != VALID or reason or own_time or place <= last:
+            plain = False  # the columns hold one value of each metric, in their order
         last = place
-        if one.value is not None:
-            values[one.metric] = float(one.value)
     return (
+        bed,
+        received_at if own_clock is None else own_clock,
         device,
-        micros(report.received_at),
-        None if report.measured_at is None else micros(report.measured_at),
-        None if report.gateway_at is None else micros(report.gateway_at),
+        received_at,
+        measured_at,
+        gateway_at,
         boot,
         report.sequence,
         flags,

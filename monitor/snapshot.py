@@ -20,7 +20,7 @@ from monitor.core.turn import Bed
 
 _BED = TypeAdapter(Bed)
 _PROTOCOL = TypeAdapter(Protocol)
-_APART = {"session": {"protocol", "plan"}}
+_APART = {"session": {"protocol", "plan", "standing"}}
 
 
 def dump(bed: Bed) -> bytes:

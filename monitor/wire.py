@@ -3,7 +3,7 @@
 Law: paho stays the client. Only what is plainly a whole PUBLISH at QoS 0 or 1 without properties is cut
 here; every other packet reaches paho byte for byte, in its place, so that errors are paho's errors. Whatever
 is written leaves in the order in which it was given, also when the socket takes only a part of it. One lock
-for reading and writing, since a TLS connection may not do both at once.
+for reading and writing: a TLS connection that does both at once crashes the process (seen; CPython 3.11).
 
 Why: paho reads a message with four ``recv`` and answers it with a ``send`` and a ``select``: more CPU than
 all that we do with it (docs/performance.md). ``AFTERWATCH_PLAIN_PAHO=1`` does without this file.

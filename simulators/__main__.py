@@ -143,6 +143,7 @@ def _add_ward(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
         "--protocol", choices=PROTOCOLS, default=PROTOCOLS[0], help="of --subjects (%(default)s)"
     )
     parser.add_argument("--sprays", type=int, default=2, help="of --subjects by nose (%(default)s)")
+    parser.add_argument("--placebo", action="store_true", help="of --subjects: without the drug")
     parser.add_argument("--sites", type=int, default=0, help="clinics that --subjects are spread over (one)")
     parser.add_argument("--view", action="store_true", help="show truth, devices and alarms in the terminal")
     parser.add_argument("--quiet", action="store_true", help="no line of progress")
@@ -157,10 +158,8 @@ def _ward(chosen: argparse.Namespace) -> int:
     if chosen.subjects:
         from simulators import population  # numpy is needed for this alone
 
-        many = population.simulate(
-            chosen.subjects, chosen.seed, chosen.protocol, sprays=chosen.sprays, sites=chosen.sites
-        )
-        print(population.table(many))
+        study = population.Study(chosen.protocol, chosen.sprays, chosen.placebo, sites=chosen.sites)
+        print(population.table(population.simulate(chosen.subjects, chosen.seed, study)))
         return DONE
     plans = plan_ward(chosen.beds, chosen.seed)
     if chosen.plan:

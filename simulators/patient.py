@@ -16,10 +16,11 @@ from simulators.course import Causes, Episode, Script
 from simulators.effect import Drive, step
 from simulators.lungs import DEAD_SPACE_L, INSPIRED_AIR, RESTING_VENTILATION, Lungs
 from simulators.pharmacology import Dose, DrugInBody, Levels
-from simulators.subject import Subject
+from simulators.subject import Rises, Subject
 
 DRUG_STEP_S = 15.0
 SWING_S = 240.0  # time constant of slow swings of pressure; minutes, as in 24-h records (assumption)
+DRIFT_S = 2700.0  # and of settling, waking, thinking of home, as large as the swings (assumption)
 MAYER_S = 10.0  # sympathetic waves, about 0.1 Hz
 CIRCADIAN_MMHG = 4.0  # half the day's swing of systolic pressure while awake (assumption), highest at 18 h
 
@@ -99,7 +100,7 @@ class Patient:
     truth: Truth = field(init=False)
     drug: DrugInBody = field(init=False)
     lungs: Lungs = field(init=False)
-    _pressure: Drive = field(init=False, default=Drive())
+    _stimulation: Drive = field(init=False, default=Drive())
     _mind: Drive = field(init=False, default=Drive())
     _effect: tuple[float, float] = field(init=False, default=(0.0, 0.0))
     _next_effect: tuple[float, float] = field(init=False, default=(0.0, 0.0))
@@ -113,9 +114,11 @@ class Patient:
         self.now_s = self.begin_s
         self.drug = DrugInBody(self.subject.body, self.doses)
         self.lungs = Lungs(self.subject.lung_volume_l, self.subject.resting_spo2)
-        times = {"pressure": SWING_S, "second": SWING_S, "rate": 90.0, "breath": 30.0, "saturation": 60.0}
+        times = {"pressure": SWING_S, "second": SWING_S, "drift": DRIFT_S}
+        times |= {"rate": 90.0, "breath": 30.0, "saturation": 60.0}
         self._swings = {name: Swing(self.chance.branch(name), s) for name, s in times.items()}
-        self._swings["pressure"].level = self.chance.branch("pressure-first").normal()
+        for name in ("pressure", "drift"):
+            self._swings[name].level = self.chance.branch(f"{name}-first").normal()
         self._fidgets = self.chance.branch("fidget")
         self._next_fidget_s = self.begin_s + self._fidgets.wait(360.0)
         self.truth = self._look(Causes(), 0.0)
@@ -147,11 +150,11 @@ class Patient:
             to_min = round(self.drug.now_min + DRUG_STEP_S / 60.0, 9)
             self._levels = self.drug.advance(to_min)
             self._effect = self._next_effect
-            self._pressure, pressure = step(
-                self.subject.pressure, self._pressure, self._levels, DRUG_STEP_S / 60.0
+            self._stimulation, stimulation = step(
+                self.subject.stimulation, self._stimulation, self._levels, DRUG_STEP_S / 60.0
             )
             self._mind, mind = step(self.subject.mind, self._mind, self._levels, DRUG_STEP_S / 60.0)
-            self._next_effect = (pressure, max(mind, 0.0))
+            self._next_effect = (stimulation, max(mind, 0.0))
 
     def _between(self, which: int) -> float:
         share = 1.0 - (self.drug.now_min * 60.0 - self.now_s) / DRUG_STEP_S if self.now_s > 0.0 else 0.0
@@ -198,9 +201,9 @@ class Patient:
     def _look(self, causes: Causes, seconds: float) -> Truth:
         """Put the parts together into what is true now."""
         subject, now = self.subject, self.now_s
-        effect, mind = self._between(0), self._between(1)
-        systolic, diastolic = self._pressures(effect, causes, seconds)
-        heart = self._heart_rate(effect, causes, seconds)
+        drug, mind = subject.rises(self._between(0)), self._between(1)
+        systolic, diastolic = self._pressures(drug, causes, seconds)
+        heart = self._heart_rate(drug, causes, seconds)
         spo2 = self._scripted(
             "spo2", self.lungs.at_finger + 0.25 * self.variability * self._swings["saturation"].move(seconds)
         )
@@ -221,7 +224,7 @@ class Patient:
             irregular=causes.irregular,
             sedation=max(0, 5 - int(mind / 0.45)),
             dissociation=min(76, int(28.0 * mind)),
-            effect=round(effect, 3),
+            effect=round(drug.systolic, 3),
             ketamine=round(self._levels.ketamine, 3),
         )
 
@@ -229,26 +232,28 @@ class Patient:
         script = self.scripts.get(name)
         return script.apply(natural, self.now_s) if script else natural
 
-    def _pressures(self, effect: float, causes: Causes, seconds: float) -> tuple[float, float]:
+    def _pressures(self, drug: Rises, causes: Causes, seconds: float) -> tuple[float, float]:
         subject, now = self.subject, self.now_s
         waiting = math.exp(-max(now, 0.0) / 900.0)  # the needle's fright fades once the drug runs
         hour = self.clock_h + now / 3600.0
         day = CIRCADIAN_MMHG * math.cos((hour - 18.0) * math.pi / 12.0)
-        systolic = subject.systolic + effect + subject.anxiety_mmhg * waiting + day + causes.systolic
-        diastolic = subject.diastolic + effect * subject.diastolic_ratio
+        systolic = subject.systolic + drug.systolic + subject.anxiety_mmhg * waiting + day + causes.systolic
+        diastolic = subject.diastolic + drug.diastolic
         diastolic += 0.5 * subject.anxiety_mmhg * waiting + 0.5 * day + causes.diastolic
         systolic, diastolic = self._scripted("systolic", systolic), self._scripted("diastolic", diastolic)
         shared, own = self._swings["pressure"].move(seconds), self._swings["second"].move(seconds)
+        drift = self._swings["drift"].move(seconds)
         mayer = math.sin(2.0 * math.pi * now / MAYER_S + 1.3 * own)
-        systolic += self.variability * (subject.swing_systolic * shared + 2.0 * mayer)
-        diastolic += self.variability * (subject.swing_diastolic * (0.6 * shared + 0.8 * own) + 1.2 * mayer)
+        systolic += self.variability * (subject.swing_systolic * (shared + drift) + 2.0 * mayer)
+        swing = subject.swing_diastolic * (0.6 * (shared + drift) + 0.8 * own)
+        diastolic += self.variability * (swing + 1.2 * mayer)
         return max(systolic, 35.0), max(diastolic, 20.0)
 
-    def _heart_rate(self, effect: float, causes: Causes, seconds: float) -> float:
+    def _heart_rate(self, drug: Rises, causes: Causes, seconds: float) -> float:
         subject = self.subject
         swing = self.variability * 2.5 * self._swings["rate"].move(seconds)
         breath = math.sin(2.0 * math.pi * self.now_s * subject.respiration_rate / 60.0)
-        rate = subject.heart_rate + subject.rate_ratio * effect + causes.heart_rate
+        rate = subject.heart_rate + drug.rate + causes.heart_rate
         rate += (
             0.5 * max(90.0 - self.lungs.at_finger, 0.0) if self.lungs.at_finger > 60.0 else -15.0
         )  # hypoxia

@@ -17,7 +17,7 @@ from simulators.chance import Chance
 from simulators.course import Episode, Point, Script
 from simulators.cuff import CUFF_METRICS, Cuff
 from simulators.device import Device, Trouble
-from simulators.effect import MIND, PRESSURE
+from simulators.effect import MIND, STIMULATION
 from simulators.network import PERFECT, Conditions, Network
 from simulators.patient import Patient
 from simulators.pharmacology import Disposition, Dose, Number
@@ -202,10 +202,11 @@ def calm(subject: Subject) -> Subject:
         anxiety_mmhg=2.0,
         swing_systolic=3.0,
         swing_diastolic=2.2,
-        diastolic_ratio=11.0 / 16.0,
-        rate_ratio=0.25,
+        systolic_factor=1.0,
+        diastolic_factor=1.0,
+        rate_factor=1.0,
         body=Disposition(weight_kg=subject.weight_kg),
-        pressure=PRESSURE,
+        stimulation=STIMULATION,
         mind=MIND,
         pigment=0.2,
         perfusion=2.5,

@@ -223,7 +223,7 @@ def _did(task: Task, outcomes: Sequence[Heard]) -> Check:
         check.text = f"{task.after} was not raised: nothing to do"
         return check
     names = ("Refused",) if task.refused else OUTCOME_OF[task.does]
-    for one in outcomes:
+    for one in (one for one in outcomes if one.by != "monitor"):  # what it tidies up is nobody's deed
         same = one.rule == task.after or task.does not in ("acknowledge", "accept", "reset")
         if one.outcome in names and one.bed == task.bed and same and one.minute >= since - 1e-6:
             check.minute, check.seconds = one.minute, round((one.minute - since) * 60.0, 1)

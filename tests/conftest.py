@@ -159,11 +159,11 @@ class Mosquitto:
         return self._process.pid
 
     def start(self) -> None:
-        """Start and return when it accepts connections, within ten seconds."""
+        """Start and return when it accepts connections, within half a minute."""
         assert self._process is None, "the broker is running already"
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(self._command, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 30
         while time.monotonic() < deadline and self._process.poll() is None:
             try:
                 socket.create_connection((LOOPBACK, self.port), timeout=1).close()
@@ -217,6 +217,7 @@ def mosquitto(tmp_path: Path) -> Iterator[Callable[..., Mosquitto]]:
 
 # --- Chromium -----------------------------------------------------------------------------------------------
 
+PAGE_MS = 60_000  # how long a page is waited for: two busy cores
 CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 # Quiet: nothing of its own reaches for the network, so that every request seen is ours.
 CHROMIUM_ARGUMENTS = (
@@ -235,6 +236,7 @@ def _chromium() -> Iterator[tuple[Browser, asyncio.AbstractEventLoop]]:
     if path is None:
         missing("chromium", "install the system package chromium, or set AFTERWATCH_CHROMIUM to a browser")
     playwright_api = pytest.importorskip("playwright.sync_api")
+    playwright_api.expect.set_options(timeout=PAGE_MS)
     with playwright_api.sync_playwright() as playwright:
         # Chromium refuses its own sandbox when root starts it, as CI does.
         browser = playwright.chromium.launch(
@@ -322,6 +324,7 @@ def open_page(browser: Browser, guard: PageGuard) -> Iterator[Callable[..., Page
     def begin(**options: Any) -> Page:
         settings = {"viewport": {"width": 1280, "height": 720}, "locale": "en-GB", "timezone_id": "UTC"}
         context = browser.new_context(**{**settings, **options})
+        context.set_default_timeout(PAGE_MS)
         contexts.append(context)
         guard.watch(context)
         return context.new_page()
@@ -386,7 +389,7 @@ class Running:
         for name, role in roles.items():
             users.add(name, PASSWORD, (role,))
 
-    def start(self, within_s: float = 20.0) -> None:
+    def start(self, within_s: float = 60.0) -> None:
         """Start, and return when the pages answer."""
         assert self._process is None, "it is running already"
         with self.log.open("ab") as log:
@@ -414,7 +417,7 @@ class Running:
             return None
         process.terminate()
         try:
-            return process.wait(20)
+            return process.wait(60)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait(10)

@@ -94,6 +94,7 @@ GROUND = (
     "monitor.clock",
     "monitor.schema",  # how the journal lies on the disk: written by `journal`, read by `series`
     "monitor.snapshot",  # a bed as bytes
+    "monitor.clockface",  # instants as people at the site read them
 )
 ROOMS = tuple(f"monitor.{room}" for room in ("mqtt", "journal", "notify", "series", "records", "web"))
 
@@ -102,10 +103,12 @@ FLOORS: dict[str, tuple[str, ...]] = {
     CORE: (),
     "monitor.formats": (CORE,),
     "monitor.clock": (CORE,),
+    "monitor.clockface": (),
     "monitor.config": (CORE, "monitor.formats"),
     "monitor.wire": (),  # the fast way of `mqtt` from socket to message
     "monitor.mqtt": (*GROUND, "monitor.wire"),
     **dict.fromkeys((room for room in ROOMS if room != "monitor.mqtt"), GROUND),
+    "monitor.safekeeping": ("monitor.journal", "monitor.schema"),  # the journal's file as a whole
     "monitor.schema": (CORE,),
     "monitor.snapshot": (CORE,),
     "monitor.wording": (CORE,),
@@ -116,7 +119,7 @@ FLOORS: dict[str, tuple[str, ...]] = {
     "monitor.decode": GROUND,
     # Lays out a site before anything runs; the first person is made by the house's own list of users.
     "monitor.install": (*GROUND, "monitor.web"),
-    "monitor.app": (*GROUND, *ROOMS),
+    "monitor.app": (*GROUND, *ROOMS, "monitor.safekeeping"),
     # The command line and the demo stand on top: they choose what to start.
     "monitor.__main__": ("monitor",),
     "monitor.demo": ("monitor",),
@@ -176,7 +179,13 @@ DOORS: dict[str, tuple[str, ...]] = {
     "apprise": ("monitor.notify",),
     "influxdb_client": ("monitor.series",),
     "urllib3": ("monitor.series",),  # what influxdb-client raises when nobody answers
-    "sqlite3": ("monitor.journal", "monitor.series", "monitor.bridge", "monitor.records.outbox"),
+    "sqlite3": (
+        "monitor.journal",
+        "monitor.safekeeping",
+        "monitor.series",
+        "monitor.bridge",
+        "monitor.records.outbox",
+    ),
     "fastapi": ("monitor.web",),
     "starlette": ("monitor.web",),
     "uvicorn": ("monitor.web",),
@@ -205,6 +214,7 @@ DOORS: dict[str, tuple[str, ...]] = {
         "monitor.schema",
         "monitor.snapshot",
         "monitor.journal",
+        "monitor.safekeeping",
         "monitor.series",
         "monitor.web",
         "monitor.records",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -20,8 +21,6 @@ from tests.conftest import LOOPBACK, PASSWORD, Mosquitto, PageGuard, Running, fi
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
-
-WITHIN_MS = 20_000  # two busy cores
 
 
 class Oximeter:
@@ -80,7 +79,7 @@ class Post:
 
         self._server = ThreadingHTTPServer((LOOPBACK, 0), Taker)
         self.port = self._server.server_address[1]
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
         self.mail_port = find_free_port()
         self._mail = Controller(self, hostname=LOOPBACK, port=self.mail_port)
         self._mail.start()
@@ -122,7 +121,14 @@ def sign_in(page: Page, address: str, name: str) -> None:
     page.get_by_label("Name").fill(name)
     page.get_by_label("Password").fill(PASSWORD)
     page.get_by_role("button", name="Sign in").click()
-    page.wait_for_url(f"{address}/")
+    await_page(page, f"{address}/")
+
+
+def await_page(page: Page, begins: str) -> None:
+    """Wait until the address begins so; a navigation that another one overtakes is no mistake."""
+    from playwright.sync_api import expect
+
+    expect(page).to_have_url(re.compile(re.escape(begins)))
 
 
 def picture(page: Page, name: str) -> None:
@@ -137,11 +143,11 @@ def start_session(page: Page, address: str) -> None:
     page.goto(f"{address}/beds/bed-1/start")
     page.get_by_label("Patient code").fill("K-0042")
     page.get_by_role("button", name="Start the session").click()
-    page.wait_for_url(f"{address}/sessions/*")
+    await_page(page, f"{address}/sessions/")
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(600)
 def test_al_25_from_a_falling_saturation_to_a_nurse_and_through_a_crash(
     mosquitto: Callable[..., Mosquitto],
     running: Callable[..., Running],
@@ -167,11 +173,11 @@ def test_al_25_from_a_falling_saturation_to_a_nurse_and_through_a_crash(
         start_session(wall, monitor.address)
         wall.goto(f"{monitor.address}/")
         tile = wall.locator('[data-bed="bed-1"]')
-        expect(tile.locator(".numeric.spo2 .value")).to_have_text("97", timeout=WITHIN_MS)
+        expect(tile.locator(".numeric.spo2 .value")).to_have_text("97")
 
         oximeter.spo2 = 82
-        expect(tile.locator(".word")).to_have_text("HIGH", timeout=40_000)
-        assert tile.get_attribute("data-colour") == "high"
+        expect(tile.locator(".word")).to_have_text("HIGH")
+        expect(tile).to_have_attribute("data-colour", "high")
         expect(tile.locator(".shape svg")).to_be_visible()
         expect(tile.locator(".text")).to_contain_text("SpO2")
         picture(wall, "wall-high")
@@ -181,35 +187,35 @@ def test_al_25_from_a_falling_saturation_to_a_nurse_and_through_a_crash(
 
         tile.get_by_role("button", name="Ack").click()
         there = second.locator('[data-bed="bed-1"]')
-        expect(there).to_have_attribute("data-signal", "acknowledged", timeout=WITHIN_MS)
-        expect(tile).to_have_attribute("data-signal", "acknowledged", timeout=WITHIN_MS)
+        expect(there).to_have_attribute("data-signal", "acknowledged")
+        expect(tile).to_have_attribute("data-signal", "acknowledged")
 
         monitor.kill()
-        expect(tile.locator(".numeric.spo2 .value")).to_have_text("--", timeout=WITHIN_MS)
+        expect(tile.locator(".numeric.spo2 .value")).to_have_text("--")
         picture(wall, "wall-monitor-dead")
         monitor.start()
-        expect(tile).to_have_attribute("data-signal", "acknowledged", timeout=WITHIN_MS)
-        expect(tile.locator(".numeric.spo2 .value")).to_have_text("82", timeout=WITHIN_MS)
+        expect(tile).to_have_attribute("data-signal", "acknowledged")
+        expect(tile.locator(".numeric.spo2 .value")).to_have_text("82")
 
         broker.stop()
-        expect(tile.locator(".numeric.spo2 .value")).to_have_text("--", timeout=30_000)
-        expect(wall.locator("#alarms")).to_contain_text("no link to the broker", timeout=WITHIN_MS)
+        expect(tile.locator(".numeric.spo2 .value")).to_have_text("--")
+        expect(wall.locator("#alarms")).to_contain_text("no link to the broker")
         picture(wall, "wall-broker-gone")
         broker.start()
-        expect(tile.locator(".numeric.spo2 .value")).to_have_text("82", timeout=30_000)
-        expect(wall.locator("#alarms")).not_to_contain_text("no link to the broker", timeout=WITHIN_MS)
+        expect(tile.locator(".numeric.spo2 .value")).to_have_text("82")
+        expect(wall.locator("#alarms")).not_to_contain_text("no link to the broker")
 
         oximeter.spo2 = 97
-        expect(tile.locator(".numeric.spo2 .value")).to_have_text("97", timeout=WITHIN_MS)
+        expect(tile.locator(".numeric.spo2 .value")).to_have_text("97")
         tile.locator("a.title").click()
-        wall.wait_for_url(f"{monitor.address}/sessions/*")
-        expect(wall.locator("canvas").first).to_be_visible(timeout=WITHIN_MS)
+        await_page(wall, f"{monitor.address}/sessions/")
+        expect(wall.locator("canvas").first).to_be_visible()
         picture(wall, "session")
     finally:
         oximeter.end()
 
 
-def await_until(held: Callable[[], bool], what: str, within_s: float = 20.0) -> None:
+def await_until(held: Callable[[], bool], what: str, within_s: float = 60.0) -> None:
     """Wait until something holds; say what did not."""
     deadline = time.monotonic() + within_s
     while not held():
@@ -218,10 +224,9 @@ def await_until(held: Callable[[], bool], what: str, within_s: float = 20.0) -> 
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(110)
+@pytest.mark.timeout(400)
 def test_the_demonstration_alarms_tells_and_ends_with_a_summary() -> None:
     """Issue 2: `afterwatch demo --no-browser --for` runs unattended and ends with 0 and a summary."""
-    import re
     import subprocess
     import sys
 
@@ -232,7 +237,7 @@ def test_the_demonstration_alarms_tells_and_ends_with_a_summary() -> None:
         capture_output=True,
         text=True,
         cwd=REPOSITORY,
-        timeout=100,
+        timeout=360,
         check=False,
     )
     assert said.returncode == 0, said.stderr

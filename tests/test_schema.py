@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import sqlite3
 from datetime import UTC, datetime, timedelta
+from itertools import compress
 from typing import Any
 
 import pytest
@@ -20,7 +21,9 @@ from monitor.schema import (
     REPORT,
     SCHEMA_VERSION,
     checksum,
+    filled,
     from_micros,
+    insert_readings,
     level_of,
     micros,
     report_of,
@@ -59,18 +62,16 @@ NAMES = {1: "device", 2: "boot"}
 
 
 def through_the_file(row: tuple[Any, ...]) -> tuple[Any, ...]:
-    """Write a row to SQLite with the journal's own columns, and read it."""
+    """Write a row to SQLite as the journal does, and read what makes a report again."""
     db = sqlite3.connect(":memory:")
     db.create_function("checksum", -1, checksum, deterministic=True)
     for step in MIGRATIONS:
         db.executescript(step)
-    db.execute(f"INSERT INTO reading (bed, at, {REPORT}) VALUES (1, 1, {', '.join('?' * len(row))})", row)
-    sums = f"checksum(bed, at, {REPORT})"
-    back, own = (
-        db.execute(f"SELECT {REPORT} FROM reading").fetchone(),
-        db.execute(f"SELECT {sums} FROM reading"),
-    )
-    assert own.fetchone()[0] == checksum(1, 1, *row), "the checksum before writing is the one after reading"
+    row = (*row, checksum(*row))
+    db.execute(insert_readings(filled(row), 2), [*compress(row, filled(row))] * 2)
+    own = db.execute(f"SELECT crc = checksum(bed, at, {REPORT}) FROM reading").fetchall()
+    assert own == [(1,), (1,)], "the checksum before writing is the one after reading"
+    back = db.execute(f"SELECT {REPORT} FROM reading").fetchone()
     db.close()
     return tuple(back)
 
@@ -78,7 +79,7 @@ def through_the_file(row: tuple[Any, ...]) -> tuple[Any, ...]:
 @given(REPORTS)
 def test_p_01_a_report_comes_back_from_its_row_as_it_was(report: Report) -> None:
     """P-01: no value, reason, time, fault or note is lost or changed between the wire and the disk."""
-    row = row_of(report, 1, 2 if report.boot_id else None)
+    row = row_of(report, 1, 1, 2 if report.boot_id else None)
     back = report_of(through_the_file(row), {1: report.device_id, 2: report.boot_id or ""})
     assert back == report
 
@@ -93,19 +94,22 @@ def test_plain_values_need_no_json() -> None:
     """BLOCKS H: the common reading is columns alone; only what they cannot hold costs more."""
     plain = Report("d", NOON, NOON, (Observation("pulse_rate", 72.0), Observation("spo2", 97.0)))
     turned = plain._replace(observations=plain.observations[::-1])
-    assert row_of(plain, 1, None)[7] is None
-    assert row_of(turned, 1, None)[7] is not None
+    assert row_of(plain, 7, 1, None)[9] is None
+    assert row_of(turned, 7, 1, None)[9] is not None
 
 
 @given(st.lists(OBSERVATIONS, max_size=5))
 def test_the_levels_of_a_report_are_its_values_at_their_own_times(observations: list[Observation]) -> None:
     """Issue 8: an overview shows a repeated cuff value when it was measured, not when it was repeated."""
     report = Report("d", NOON, NOON, tuple(observations), faults=("motion",))
-    extra = row_of(report, 1, None)[7]
+    extra = row_of(report, 7, 1, None)[9]
     found = [
         (*row[1:3], {v for v in row[4:] if v is not None}) for row in level_of(1, micros(NOON), 7, extra)
     ]
-    expected = [
+    expected: list[tuple[int, int, set[float]]] = [
+        (span, micros(NOON) // (span * 1_000_000), set()) for span in LEVELS
+    ]
+    expected += [
         (span, micros(one.measured_at or NOON) // (span * 1_000_000), {one.value})
         for one in observations
         if one.value is not None

@@ -104,6 +104,30 @@ def linked() -> Iterator[Callable[..., tuple[Link, Box]]]:
         link.stop()
 
 
+Secure = Callable[..., tuple[Mosquitto, int, str]]
+
+
+@pytest.fixture
+def secure(tmp_path: Path, mosquitto: Callable[..., Mosquitto]) -> Secure:
+    """Give a function that starts a broker and returns it with its TLS port and the certificate to trust."""
+
+    def begin(extra: str = "") -> tuple[Mosquitto, int, str]:
+        key, certificate, port = tmp_path / "key.pem", tmp_path / "cert.pem", find_free_port()
+        subprocess.run(
+            [
+                *(program("openssl", "openssl"), "req", "-x509", "-newkey", "rsa:2048", "-nodes"),
+                *("-days", "2", "-keyout", str(key), "-out", str(certificate), "-subj", "/CN=localhost"),
+                *("-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"),
+            ],
+            check=True,
+            capture_output=True,
+        )
+        listener = f"listener {port} {LOOPBACK}\ncertfile {certificate}\nkeyfile {key}"
+        return mosquitto(f"{extra}\n{listener}"), port, str(certificate)
+
+    return begin
+
+
 class Device:
     """A plain paho client that publishes and waits until the broker has it."""
 
@@ -245,15 +269,20 @@ def test_p_18_a_broker_that_restarts_is_found_again(
     assert [one.payload for one in box.take(10)] == [b"%d" % number for number in range(10)], way
 
 
+@pytest.mark.parametrize("tls", [False, True], ids=["in the clear", "TLS"])
 def test_p_01_publishing_and_confirming_at_once_mixes_nothing(
-    mosquitto: Callable[..., Mosquitto],
+    secure: Secure,
     linked: Callable[..., tuple[Link, Box]],
     device: Callable[[int], Device],
     way: str,
+    tls: bool,
 ) -> None:
-    """P-01: two threads write, one with large payloads; the broker understands every packet of both."""
-    broker = mosquitto("log_type error")
-    link, box = linked(broker.port)
+    """P-01, S-01: two threads write while a third reads; the broker understands every packet.
+
+    Over TLS paho's own way crashed the process here: it wrote beside its own thread's reading.
+    """
+    broker, port, certificate = secure("log_type error")
+    link, box = linked(port, tls_ca=certificate) if tls else linked(broker.port)
     sender = device(broker.port)
     over = threading.Event()
 
@@ -267,7 +296,7 @@ def test_p_01_publishing_and_confirming_at_once_mixes_nothing(
     speaker = threading.Thread(target=speak)
     speaker.start()
     try:
-        for number in range(400):
+        for number in range(300):
             sender.publish("t/n", b"%d" % number)
             link.confirm(box.take(1))
     finally:
@@ -278,25 +307,14 @@ def test_p_01_publishing_and_confirming_at_once_mixes_nothing(
 
 
 def test_s_01_a_tls_link_reads_and_confirms(
-    tmp_path: Path,
-    mosquitto: Callable[..., Mosquitto],
+    secure: Secure,
     linked: Callable[..., tuple[Link, Box]],
     device: Callable[[int], Device],
     way: str,
 ) -> None:
     """S-01: over TLS too, where one record holds several messages and one message several records."""
-    key, certificate, port = tmp_path / "key.pem", tmp_path / "cert.pem", find_free_port()
-    subprocess.run(
-        [
-            *(program("openssl", "openssl"), "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"),
-            *("-keyout", str(key), "-out", str(certificate), "-subj", "/CN=localhost"),
-            *("-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"),
-        ],
-        check=True,
-        capture_output=True,
-    )
-    broker = mosquitto(f"listener {port} {LOOPBACK}\ncertfile {certificate}\nkeyfile {key}")
-    link, box = linked(port, tls_ca=str(certificate))
+    broker, port, certificate = secure()
+    link, box = linked(port, tls_ca=certificate)
     sender = device(broker.port)
     payloads = [b"%d" % number * 10 for number in range(200)] + [b"big" * 50_000]
     for payload in payloads:

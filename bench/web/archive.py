@@ -27,7 +27,8 @@ from tests.web.conftest import Person
 from tests.web.small_house import SmallHouse
 
 HOURS, TIMES, AIM_MS = 4, 15, 30.0
-METRICS = {"one": ("spo2", "pulse_rate"), "two": ("heart_rate", "respiration_rate")}
+# In the order of the table, as the reader of messages hands them on: other reports are kept as JSON.
+METRICS = {"one": ("pulse_rate", "spo2"), "two": ("heart_rate", "respiration_rate")}
 BASE = {"spo2": 97.0, "pulse_rate": 70.0, "heart_rate": 72.0, "respiration_rate": 14.0}
 
 

@@ -11,6 +11,7 @@ import logging
 import queue
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future
 from datetime import datetime
@@ -36,7 +37,7 @@ from monitor.core.protocol import Priority
 from monitor.core.turn import Bed
 from monitor.core.vitals import Report
 from monitor.journal import Batch, Due, Journal, Refused, Settled
-from monitor.mqtt import Envelope, Link, Will, presence
+from monitor.mqtt import RECEIVE_MAXIMUM, Envelope, Link, Will, presence
 from monitor.web.desk import Reply
 
 __all__ = ["STATION", "Messenger", "Monitor"]
@@ -114,6 +115,7 @@ class Monitor:
         self.received = self.raised = self.quarantined = 0
         self.reader = Reader(configuration)
         self._envelopes: list[Envelope] = []
+        self._withheld: deque[list[Envelope]] = deque()
         self._replies: list[tuple[Future[Reply], tuple[Outcome, ...]]] = []
         self._counters: dict[str, Counter] = {}
         self._durable: queue.SimpleQueue[dict[str, Counter]] = queue.SimpleQueue()
@@ -260,17 +262,15 @@ class Monitor:
         self.received += 1
         self._envelopes.append(envelope)
         ward = self.ward
-        if envelope.received_at < ward.now:
-            envelope = envelope._replace(received_at=ward.now)
-        ward.now = envelope.received_at
+        now = ward.now = max(envelope.received_at, ward.now)
         if envelope.topic == self.self_check.answer_topic:
-            self.self_check.heard(envelope.payload, ward.now)
+            self.self_check.heard(envelope.payload, now)
             return
-        device_id = self.reader.device_of(envelope.topic)
+        source = self.reader.source_of(envelope.topic)
         try:
-            reports = self.reader.read(envelope, device_id)
+            reports = self.reader.read(envelope, source, now)
         except formats.Undecodable as fault:
-            self._quarantine(envelope, device_id, str(fault))
+            self._quarantine(envelope, source.device_id, str(fault))
             return
         for report in reports:
             self._observe(report, envelope)
@@ -324,8 +324,7 @@ class Monitor:
     def _tell(self, bed: Bed, outcomes: tuple[Outcome, ...]) -> None:
         """Let everyone who lives in the moment hear of it at once; plan what people are to be told."""
         self.raised += sum(one.outcome == "AlarmRaised" for one in outcomes)
-        mode = bed.session.mode if bed.session else ""
-        for payload in topics.phases(outcomes, self.boot_id, mode):
+        for payload in topics.phases(outcomes, self.boot_id):
             self._speak(topics.phase_topic(self.root, bed.bed_id), payload)
         self._list(bed)
         self.on_change()
@@ -438,6 +437,7 @@ class Monitor:
         def settle(durable: bool) -> None:
             nonlocal told
             first, told = not told, True
+            self._withhold(envelopes, durable)
 
             def shipped(followed: bool) -> None:
                 if durable:
@@ -451,6 +451,22 @@ class Monitor:
             self.ship(batch if first else Batch(), shipped)
 
         self.recorder.put(Job(batch, settle))
+
+    def _withhold(self, envelopes: list[Envelope], durable: bool) -> None:
+        """Keep the confirmation of what is not durable back, but never so many that the broker falls silent.
+
+        A disk that refuses may cost the record, not the alarm: at half of what a broker sends unconfirmed the
+        oldest are confirmed all the same. They are in memory, and written if the disk comes back.
+        """
+        if durable:
+            if self._withheld and self._withheld[0] is envelopes:
+                self._withheld.popleft()
+            return
+        self._withheld.append(envelopes)
+        while sum(map(len, self._withheld)) > RECEIVE_MAXIMUM // 2:
+            oldest = self._withheld.popleft()
+            self.link.confirm([*oldest])
+            oldest.clear()
 
     def _send(self, batch: Batch) -> None:
         if self.messenger is not None:

@@ -15,6 +15,7 @@ from monitor.config import Configuration, Target
 from monitor.core import flood
 from monitor.core.outcomes import Outcome
 from monitor.core.turn import Bed
+from monitor.core.vitals import Mode
 from monitor.journal import Due, Settled
 from monitor.notify.message import Link
 
@@ -22,6 +23,7 @@ __all__ = ["Messenger"]
 
 
 DIGEST_EVERY = timedelta(seconds=60)
+Flooded = tuple[str, Mode]  # a target and a mode: a drill's alarms hold back no real one (S-11)
 
 
 class Messenger:
@@ -41,8 +43,8 @@ class Messenger:
         self.may_speak: Callable[[], bool] = lambda: True
         targets = configuration.clinic.notify.targets
         self._notifier = notify.Notifier(targets, self._report, clock, self._connect)
-        self._floods: dict[str, flood.Flood] = {}
-        self._digested: dict[str, datetime] = {}
+        self._floods: dict[Flooded, flood.Flood] = {}
+        self._digested: dict[Flooded, datetime] = {}
         self.delivered = 0
 
     def plan(self, outcomes: Iterable[Outcome], bed: Bed, now: datetime) -> list[Due]:
@@ -57,18 +59,18 @@ class Messenger:
     def _admitted(self, one: notify.Notification, outcome: Outcome, now: datetime) -> bool:
         if outcome.outcome not in ("AlarmRaised", "AlarmEscalated"):
             return True
-        before = self._floods.get(one.target, flood.CALM)
-        self._floods[one.target], told = flood.admit(before, one.priority, now)
+        of = (one.target, one.mode)
+        self._floods[of], told = flood.admit(self._floods.get(of, flood.CALM), one.priority, now)
         return told == "tell"
 
     def digests(self, now: datetime) -> list[Due]:
         """Return, at most once a minute for each target, the words for what waits in a flood."""
         found: list[Due] = []
-        for target, before in self._floods.items():
+        for of, before in self._floods.items():
             after, words = flood.digest(before)
-            if words and now - self._digested.get(target, now - DIGEST_EVERY) >= DIGEST_EVERY:
-                self._floods[target], self._digested[target] = after, now
-                found.append(_due(notify.collected(words, target, self._configuration, now)))
+            if words and now - self._digested.get(of, now - DIGEST_EVERY) >= DIGEST_EVERY:
+                self._floods[of], self._digested[of] = after, now
+                found.append(_due(notify.collected(words, *of, self._configuration, now)))
         return found
 
     def cancels(self, outcomes: Iterable[Outcome], bed: Bed) -> list[tuple[str, str]]:
@@ -81,7 +83,22 @@ class Messenger:
 
     def submit(self, due: Iterable[Due]) -> None:
         """Send them; a key that waits already is ignored."""
-        self._notifier.submit(notify.load(one.body) for one in due)
+        self._notifier.submit(notify.load(one.body)._replace(late=one.late) for one in due)
+
+    def remember(self, station: Bed) -> None:
+        """Go on as before a restart: a target that did not deliver then is dead until it delivers (AL-38)."""
+        for key, alarm in station.alarms.items():
+            if key.startswith(notify.CHANNEL):
+                dead = notify.Dead(alarm.onset_at, "nothing was delivered since the restart")
+                self._notifier.presume(key.removeprefix(notify.CHANNEL), dead)
+
+    def try_all(self) -> list[notify.Trial]:
+        """Send a test message to every target; one that takes it is dead no more."""
+        trials = notify.try_targets(self._configuration.clinic.notify.targets)
+        for one in trials:
+            if one.delivered:
+                self._notifier.presume(one.target, None)
+        return trials
 
     def cancel(self, alarm_id: str) -> None:
         """Send nothing more about an alarm."""
@@ -93,6 +110,10 @@ class Messenger:
             name: f"{dead.text} (since {dead.since:%H:%M} UTC)"
             for name, dead in self._notifier.channels().items()
         }
+
+    def waiting(self) -> int:
+        """Return how many messages are not settled."""
+        return self._notifier.waiting()
 
     def flush(self, seconds: float) -> bool:
         """Wait until everything is settled, at most ``seconds``; say whether it is (AL-52)."""

@@ -6,8 +6,9 @@ stranger stays a stranger.
 
 from __future__ import annotations
 
-from itertools import pairwise
-from typing import Any
+from collections.abc import Mapping
+from datetime import datetime, tzinfo
+from typing import Any, NamedTuple
 
 from monitor import formats
 from monitor.config import Configuration, DeviceEntry
@@ -15,7 +16,18 @@ from monitor.core.vitals import METRICS, Report
 from monitor.formats.identity import normalise_address, serving
 from monitor.mqtt import Envelope, Routes
 
+MOST_TOPICS = 20_000  # whose source is remembered
 _ORDER = {name: place for place, name in enumerate(METRICS)}
+
+
+class Source(NamedTuple):
+    """Whose messages come on a topic, and how they are read."""
+
+    device_id: str
+    format: str
+    zone: tzinfo | None
+    options: Mapping[str, Any]
+    memory: dict[str, Any]
 
 
 class Reader:
@@ -29,39 +41,43 @@ class Reader:
         self._depth = self._head.count("/") + 1
         self._routes = Routes({entry.topic: entry.id for entry in entries if entry.topic})
         self._addresses = {normalise_address(one.address): one.id for one in entries if one.address}
-        self._memory: dict[str, dict[str, Any]] = {}
+        self._memory: dict[str, dict[str, Any]] = {entry.id: {} for entry in entries}
+        self._sources: dict[str, Source] = {}
 
-    def device_of(self, topic: str) -> str:
-        """Return the device that a topic belongs to; the topic itself when nobody has it."""
+    def source_of(self, topic: str) -> Source:
+        """Return whose messages come on a topic; a stranger is called by the topic's device, or the topic."""
+        known = self._sources.get(topic)
+        if known is not None:
+            return known
+        device_id = self._device_of(topic)
+        entry = self.devices.get(device_id)
+        if entry is None:
+            return Source(device_id, "native", None, {}, {})
+        presence = topic.startswith(self._head) and topic.endswith("/status")
+        spoken = "native" if presence else entry.format
+        found = Source(device_id, spoken, entry.zoneinfo(), entry.options, self._memory[device_id])
+        if len(self._sources) < MOST_TOPICS:  # a device may publish below a wildcard under any name
+            self._sources[topic] = found
+        return found
+
+    def _device_of(self, topic: str) -> str:
         if topic.startswith(self._head) and topic.count("/") == self._depth:
             return topic[len(self._head) : topic.rindex("/")]
         return self._routes.device_of(topic) or topic
 
-    def read(self, envelope: Envelope, device_id: str) -> list[Report]:
-        """Return the reports of a message, with the time of arrival that the envelope carries.
+    def read(self, envelope: Envelope, source: Source, now: datetime) -> list[Report]:
+        """Return the reports of a message that is taken as received ``now``.
 
         Raises:
             formats.Undecodable: it holds none; the text is the reason for the quarantine.
         """
-        entry = self.devices.get(device_id)
-        topic = envelope.topic
-        if entry is None:
-            context = formats.Context(device_id, envelope.received_at, topic, envelope.retained)
-            decoded = formats.decode("native", envelope.payload, context)
-        else:
-            memory = self._memory.setdefault(device_id, {})
-            context = formats.Context(
-                device_id,
-                envelope.received_at,
-                topic,
-                envelope.retained,
-                entry.zoneinfo(),
-                entry.options,
-                memory,
-            )
-            presence = topic.startswith(self._head) and topic.endswith("/status")
-            decoded = formats.decode("native" if presence else entry.format, envelope.payload, context)
-        return [self._named(_in_order(report), device_id) for report in decoded.reports]
+        topic, payload, _, retained, *_ = envelope
+        device_id, spoken, zone, options, memory = source
+        context = formats.Context(device_id, now, topic, retained, zone, options, memory)
+        return [
+            self._named(_in_order(report), device_id)
+            for report in formats.decode(spoken, payload, context).reports
+        ]
 
     def _named(self, report: Report, on_topic: str) -> Report:
         if report.device_id in self.devices:
@@ -72,7 +88,11 @@ class Reader:
 
 def _in_order(report: Report) -> Report:
     """Return the report with its values in the order of the table, as the journal keeps them."""
-    values = report.observations
-    if len(values) > 1 and any(_ORDER[a.metric] > _ORDER[b.metric] for a, b in pairwise(values)):
-        return report._replace(observations=tuple(sorted(values, key=lambda one: _ORDER[one.metric])))
+    last = 0
+    for one in report.observations:
+        place = _ORDER[one.metric]
+        if place < last:
+            ordered = sorted(report.observations, key=lambda one: _ORDER[one.metric])
+            return report._replace(observations=tuple(ordered))
+        last = place
     return report

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import secrets
+import shutil
 import signal
 import threading
 from collections.abc import Mapping, Sequence
@@ -25,6 +26,7 @@ from monitor.config import Configuration
 from monitor.core import inputs as given
 from monitor.journal import Due
 from monitor.records.outbox import Outbox
+from monitor.schema import FILE
 from monitor.series.embedded import Embedded
 from monitor.series.mirror import Mirror
 from monitor.series.remembered import Remembered
@@ -60,6 +62,7 @@ class Site:
             self.monitor.send_also,
             self._answers.link if configuration.clinic.web.public_url else None,
         )
+        self.messenger.remember(self.monitor.station_bed())
         self.monitor.messenger = self.messenger
         self.application = web.build(
             self.monitor, self.archive, configuration, self.users, exports=self._exports(), **self._doings()
@@ -174,7 +177,28 @@ class Site:
             "read_answer": self._read_answer,
             "duty_changed": self._set_ladders,
             "drill_runs": self.drills,
+            "figures": self._figures,
         }
+
+    def _figures(self) -> Mapping[str, float]:
+        """Return what Prometheus is told of disk, messages and mirror (docs/operating.md §7)."""
+        store = self.configuration.store
+        disk = shutil.disk_usage(store)
+        found = {
+            "disk_free_bytes": disk.free,
+            "disk_free_ratio": disk.free / disk.total,
+            "journal_bytes": sum(file.stat().st_size for file in store.glob(f"{FILE}*")),
+            "messages_delivered": self.messenger.delivered,
+            "messages_unsettled": self.messenger.waiting(),
+            "targets_not_delivering": len(self.messenger.dead_channels()),
+        }
+        if self.mirror is not None:
+            found |= {
+                "mirror_lag_seconds": self.mirror.lag(),
+                "mirror_points_written": self.mirror.written,
+                "mirror_points_refused": self.mirror.refused,
+            }
+        return found
 
     def _read_answer(self, token: str) -> tuple[str, str, str]:
         found = self._answers.read(token)
@@ -189,7 +213,7 @@ class Site:
                 self.monitor.submit(bed_id, given.SetLadder(ladder))
 
     def _test_routes(self) -> Sequence[Mapping[str, Any]]:
-        return [one._asdict() for one in notify.try_targets(self.configuration.clinic.notify.targets)]
+        return [one._asdict() for one in self.messenger.try_all()]
 
 
 def _secret(file: Path) -> bytes:

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from monitor.core.protocol import Priority
 from monitor.core.turn import Bed
+from monitor.notify import CHANNEL
 
 LINK_GRACE_S = 3.0  # a broker that restarts quickly is no alarm
 LINK_HIGH_S = 30.0
@@ -63,10 +64,10 @@ class Station:
             present: keys of the station's present alarms.
         """
         found = [self._link(link_reason), self._annunciators(beds)]
-        channels = [key for key in present if key.startswith("channel:")]
-        found += [Judgement(key, None, "") for key in channels if key.removeprefix("channel:") not in dead]
+        channels = [key for key in present if key.startswith(CHANNEL)]
+        found += [Judgement(key, None, "") for key in channels if key.removeprefix(CHANNEL) not in dead]
         found += [
-            Judgement(f"channel:{target}", "medium", f"messages to {target} do not arrive: {reason}")
+            Judgement(f"{CHANNEL}{target}", "medium", f"messages to {target} do not arrive: {reason}")
             for target, reason in dead.items()
         ]
         return found

@@ -84,7 +84,7 @@ def alarm_list(bed: Bed, boot_id: str, seq: int, now: datetime) -> bytes:
     )
 
 
-def phases(outcomes: Iterable[Outcome], boot_id: str, mode: str) -> list[bytes]:
+def phases(outcomes: Iterable[Outcome], boot_id: str) -> list[bytes]:
     """Return one payload for each outcome that is a phase of an alarm."""
     return [
         orjson.dumps(
@@ -92,7 +92,7 @@ def phases(outcomes: Iterable[Outcome], boot_id: str, mode: str) -> list[bytes]:
                 "phase": PHASES[one.outcome],
                 "outcome": one.outcome,
                 "boot_id": boot_id,
-                "mode": mode,
+                "mode": one.mode,
                 "at": one.at.isoformat(),
                 "alarm_id": one.alarm_id,
                 "rule": one.rule,

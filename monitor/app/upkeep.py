@@ -1,25 +1,34 @@
-"""What is done once a night: the journal checked from end to end, and what is too old removed with proof.
+"""What is done beside the work: the journal checked at night, what is too old removed, room on the disk seen.
 
-Law: upkeep never touches what runs; what it finds wrong is a technical alarm of the station (S-13, AL-50).
+Law: upkeep never touches what runs. The check is a process of its own that gives way to everything: a year of
+readings is minutes of work, and in our own process it would take Python's lock from the loop. What is found
+wrong is a technical alarm of the station (S-13, AL-50).
 """
 
 from __future__ import annotations
 
 import logging
+import shutil
+import subprocess
+import sys
 import threading
-import time
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, time, timedelta
+from zoneinfo import ZoneInfo
 
 from monitor.config import Configuration
 from monitor.core.protocol import Priority
-from monitor.journal import JournalError, verify
 from monitor.series.retention import retain
 
 log = logging.getLogger("afterwatch")
 
-EVERY_S = 24 * 3600.0
-FIRST_AFTER_S = 60.0  # a start is busy enough
+LOOK_EVERY_S = 60.0
+FIRST_AFTER = timedelta(seconds=60)  # a start is busy enough
+NIGHT = time(3)
+# A disk is seldom looked at. At a tenth, weeks are left (docs/scale.md); at a thirtieth, somebody must act.
+ROOM: tuple[tuple[float, Priority], ...] = ((1 / 30, "medium"), (1 / 10, "low"))
+GENTLY = ("nice", "-n", "19")
+NOT_SOUND = 1  # exit code of `afterwatch verify`
 
 Report = Callable[[str, Priority | None, str], None]
 
@@ -31,6 +40,7 @@ class Upkeep:
         """Prepare; ``report`` is the monitor's ``report_condition``."""
         self._configuration, self._now, self.report_condition = configuration, now, report
         self._ending = threading.Event()
+        self._checking: subprocess.Popen[str] | None = None
         self._thread = threading.Thread(target=self._run, name="upkeep", daemon=True)
 
     def start(self) -> None:
@@ -38,41 +48,78 @@ class Upkeep:
         self._thread.start()
 
     def stop(self) -> None:
-        """End; a check on its way is not waited for."""
+        """End; a check on its way is given up."""
         self._ending.set()
+        checking = self._checking
+        if checking is not None:
+            checking.kill()
 
     def _run(self) -> None:
-        wait_s = FIRST_AFTER_S
-        while not self._ending.wait(wait_s):
-            wait_s = EVERY_S
-            begun = time.monotonic()
+        due_at = self._now() + FIRST_AFTER
+        while not self._ending.wait(LOOK_EVERY_S):
             try:
-                self.once()
-            except (JournalError, OSError, ValueError) as fault:
-                text = f"the nightly check could not be done: {fault}"[:200]
-                self.report_condition("journal-check", "medium", text)
-            log.info("upkeep took %.1f s", time.monotonic() - begun)
+                self.look_for_room()
+                if self._now() >= due_at:
+                    due_at = next_night(self._now(), ZoneInfo(self._configuration.clinic.site.zone))
+                    self.check()
+            except Exception as fault:  # whatever it met, it looks again, and says so
+                log.exception("upkeep")
+                self.report_condition("journal-check", "medium", _cannot(str(fault)))
 
-    def once(self) -> None:
-        """Check, and remove what the clinic's policy says.
+    def look_for_room(self) -> None:
+        """Say it while there is still time, when the journal's disk fills."""
+        disk = shutil.disk_usage(self._configuration.store)
+        for share, priority in ROOM:
+            if disk.free < share * disk.total:
+                text = f"less than {share:.0%} of the journal's disk is free"
+                self.report_condition("disk-room", priority, text)
+                return
+        self.report_condition("disk-room", None, "")
+
+    def check(self) -> None:
+        """Verify the journal, and remove what the clinic's policy says.
 
         Raises:
-            JournalError: the journal cannot be read at all.
+            FileNotFoundError, sqlite3.Error: nothing could be removed now.
         """
-        configuration = self._configuration
-        found = verify(configuration.store)
-        if found.faults:
-            text = f"the journal is not sound: {found.faults[0]}"[:200]
-            self.report_condition("journal-check", "high", text)
-            return  # nothing is removed from a file that is not sound
+        code, said, faults = self._verify()
+        if self._ending.is_set():
+            return
+        if code:  # nothing is removed from a file that is not sound, or was not looked through
+            first = (faults.splitlines() or ["no word of why"])[0]
+            sound = code == NOT_SOUND
+            text = f"the journal is not sound: {first}"[:200] if sound else _cannot(first)
+            self.report_condition("journal-check", "high" if sound else "medium", text)
+            return
         self.report_condition("journal-check", None, "")
-        log.info("the journal is sound; anchor %s", found.anchor)
-        store = configuration.clinic.store
+        log.info("nightly check: %s", said.strip())
+        store = self._configuration.clinic.store
         if store.keep_readings_days or store.keep_records_days:
             retain(
-                configuration.store,
+                self._configuration.store,
                 self._now(),
                 readings_days=store.keep_readings_days,
                 records_days=store.keep_records_days,
-                mirrored=bool(configuration.clinic.series.url),
+                mirrored=bool(self._configuration.clinic.series.url),
             )
+
+    def _verify(self) -> tuple[int, str, str]:
+        """Run `afterwatch verify`; return its exit code, what it said, and what it found."""
+        folder, pipe = str(self._configuration.folder), subprocess.PIPE
+        words = [*GENTLY, sys.executable, "-m", "monitor", "verify", "--config", folder]
+        with subprocess.Popen(words, stdout=pipe, stderr=pipe, text=True) as checking:  # noqa: S603  our own
+            self._checking = checking
+            said, faults = checking.communicate()
+        self._checking = None
+        return checking.returncode, said, faults
+
+
+def next_night(now: datetime, zone: ZoneInfo) -> datetime:
+    """Return the next three o'clock of a zone."""
+    local = now.astimezone(zone)
+    night = datetime.combine(local.date(), NIGHT, zone)
+    return night if night > local else datetime.combine(local.date() + timedelta(days=1), NIGHT, zone)
+
+
+def _cannot(why: str) -> str:
+    return f"the nightly check could not be done: {why}"[:200]

@@ -11,7 +11,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from monitor.core.protocol import RANK, Priority, Watch
-from monitor.core.turn import Reading, Timer, Turn
+from monitor.core.turn import MANUAL, MANUAL_LASTS, MANUAL_SLOT, Reading, Timer, Turn
 from monitor.core.vitals import FAULTS, METRICS
 
 NO_DATA = "no-data:"  # begins the key of a channel's silence
@@ -26,13 +26,22 @@ def watched(turn: Turn) -> list[Watch]:
     return [
         watch
         for watch in session.protocol.watch
-        if watch.metric not in session.without
-        and (
-            not watch.if_provided
-            or watch.metric in bed.latest
-            or any(watch.metric in device.profile.metrics for device in bed.devices.values())
+        if _measured(turn, watch.metric)
+        or (
+            watch.metric not in session.without
+            and (
+                not watch.if_provided
+                or watch.metric in bed.latest
+                or any(watch.metric in device.profile.metrics for device in bed.devices.values())
+            )
         )
     ]
+
+
+def _measured(turn: Turn, metric: str) -> bool:
+    """Say whether a device has measured it: it must then go on, whatever was said of it at the start."""
+    latest = turn.bed.latest.get(metric)
+    return latest is not None and latest.seen_at is not None
 
 
 def _since(turn: Turn, watch: Watch) -> datetime:
@@ -42,11 +51,13 @@ def _since(turn: Turn, watch: Watch) -> datetime:
     instants = [session.told_at or session.started_at]
     if latest is not None and latest.seen_at is not None:
         instants.append(latest.seen_at)
+    else:
+        serving = [d for d in bed.devices.values() if watch.metric in d.profile.metrics]
+        instants += sorted(d.served_since for d in serving if d.served_since is not None)[:1]
     if bed.link_restored_at is not None:
         instants.append(bed.link_restored_at)
-    if session.same_limb and bed.cuff_since is not None and METRICS[watch.metric].channel == "oximeter":
-        hold = timedelta(seconds=session.protocol.timing.same_limb_hold_s)
-        instants.append(bed.cuff_since + hold)
+    if session.same_limb and bed.cuff_until is not None and METRICS[watch.metric].channel == "oximeter":
+        instants.append(bed.cuff_until)
     return max(instants)
 
 
@@ -58,17 +69,15 @@ def stale_after_s(turn: Turn, watch: Watch) -> float:
     return max(watch.stale_after_s, SLOW_DEVICE_PERIODS * min(periods, default=0.0))
 
 
-def _steps(turn: Turn, watch: Watch) -> list[tuple[datetime, Priority]]:
-    """Return when the absence of a metric becomes low, medium and high."""
-    since = _since(turn, watch)
+def _ages(turn: Turn, watch: Watch) -> tuple[tuple[float, Priority], ...]:
+    """Return at what age in seconds the absence of a metric becomes low, medium and high."""
     stale = stale_after_s(turn, watch)
     slower = stale - watch.stale_after_s
-    steps: list[tuple[float, Priority]] = [
+    return (
         (stale, "low"),
         (watch.medium_after_s + slower, "medium"),
         (watch.high_after_s + slower, "high"),
-    ]
-    return [(since + timedelta(seconds=age), priority) for age, priority in steps]
+    )
 
 
 def judge_channels(turn: Turn) -> None:
@@ -89,9 +98,11 @@ def _judge_channel(turn: Turn, channel: str, watches: list[Watch]) -> None:
     worst: Priority | None = None
     missing: list[Watch] = []
     for watch in watches:
-        reached = [priority for at, priority in _steps(turn, watch) if at <= turn.now]
+        since = _since(turn, watch)
+        absent = turn.now - since
+        reached = [priority for age_s, priority in _ages(turn, watch) if timedelta(seconds=age_s) <= absent]
         # While the cuff squeezes the probe's arm, what the oximeter says of itself is no news (AL-54).
-        blocked = _blocked(turn, watch.metric) if _since(turn, watch) <= turn.now else ""
+        blocked = _blocked(turn, watch.metric) if since <= turn.now else ""
         if not reached and not blocked:
             continue
         missing.append(watch)
@@ -114,7 +125,16 @@ def _judge_channel(turn: Turn, channel: str, watches: list[Watch]) -> None:
         pausable=False,
     )
     for watch in missing:
-        freeze(turn, watch.metric)
+        if not _measured_beside(turn, watch.metric):
+            freeze(turn, watch.metric)
+
+
+def _measured_beside(turn: Turn, metric: str) -> bool:
+    """Say whether a second device still measures a metric whose first one does not."""
+    beside = [
+        slot for slot in turn.bed.latest if slot.startswith(f"{metric}@") and slot != metric + MANUAL_SLOT
+    ]
+    return any(measures(turn, slot) for slot in beside)
 
 
 def _measured_since(turn: Turn, watch: Watch, at: datetime) -> bool:
@@ -193,9 +213,9 @@ def timers(turn: Turn) -> Iterator[Timer]:
     for watch in watched(turn):
         present = turn.bed.alarms.get(NO_DATA + METRICS[watch.metric].channel)
         rank = present.rank if present is not None else 0
-        for at, priority in _steps(turn, watch):
+        for age_s, priority in _ages(turn, watch):
             if RANK[priority] > rank:
-                yield at, judge_channels
+                yield _since(turn, watch) + timedelta(seconds=age_s), judge_channels
                 break
 
 
@@ -214,10 +234,18 @@ def restore_link(turn: Turn) -> None:
     turn.bed.link_restored_at = turn.now
 
 
+def measures(turn: Turn, slot: str) -> bool:
+    """Say whether the source of a slot still measures its metric."""
+    reading = turn.bed.latest.get(slot)
+    return reading is not None and speaks_for(turn, slot.partition("@")[0], reading)
+
+
 def speaks_for(turn: Turn, metric: str, reading: Reading) -> bool:
-    """Say whether a metric's present source is still fresh, so that another device stands beside it."""
+    """Say whether a metric's present source is still fresh, so that another one stands beside it."""
     if reading.seen_at is None:
         return False
+    if reading.device_id.startswith(MANUAL):
+        return turn.now - reading.seen_at <= MANUAL_LASTS
     session = turn.bed.session
     watches = [watch for watch in session.protocol.watch if watch.metric == metric] if session else []
     limit_s = stale_after_s(turn, watches[0]) if watches else 30.0
@@ -227,10 +255,10 @@ def speaks_for(turn: Turn, metric: str, reading: Reading) -> bool:
 def same_limb_hold(turn: Turn, metric: str) -> bool:
     """Say whether a cuff on the same limb is squeezing the probe now, for at most a minute (AL-54)."""
     bed = turn.bed
-    if bed.cuff_since is None or bed.session is None or not bed.session.same_limb:
+    if bed.cuff_until is None or bed.session is None or not bed.session.same_limb:
         return False
     if METRICS[metric].channel != "oximeter" or not any(
         "cuff_inflating" in d.faults for d in bed.devices.values()
     ):
         return False
-    return (turn.now - bed.cuff_since).total_seconds() <= bed.session.protocol.timing.same_limb_hold_s
+    return turn.now <= bed.cuff_until

@@ -15,8 +15,9 @@ def associate(turn: Turn, given: Associate) -> None:
     """Let a device serve this bed."""
     name = given.profile.device_id
     known = turn.bed.devices.get(name)
-    turn.bed.devices[name] = with_profile(known, given.profile)
+    device = turn.bed.devices[name] = with_profile(known, given.profile)
     if known is None:
+        device.served_since = turn.now
         turn.tell("DeviceAssociated", by=given.by, reason=name, device_id=name)
     turn.dirty = True
 
@@ -41,7 +42,13 @@ def _forget_readings(turn: Turn, device_id: str) -> None:
     """Freeze what the device's readings had raised; nobody waits any more for what only it could measure."""
     session = turn.bed.session
     required = (
-        {watch.metric for watch in session.protocol.watch if not watch.if_provided} if session else set()
+        {
+            watch.metric
+            for watch in session.protocol.watch
+            if not watch.if_provided and watch.metric not in session.without
+        }
+        if session
+        else set()
     )
     for slot, reading in list(turn.bed.latest.items()):
         if reading.device_id == device_id:

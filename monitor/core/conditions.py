@@ -17,10 +17,8 @@ from monitor.core.vitals import METRICS, VALID, Observation
 
 
 def raise_limit(turn: Turn, rule: Rule, value: float, onset_at: datetime, text: str, path: str) -> None:
-    """Raise the alarm of a limit (``value`` in the metric's unit), unless another source has raised it."""
+    """Raise the alarm of a limit (``value`` in the metric's unit)."""
     limit = rule.limit
-    if limit.id in turn.bed.alarms:
-        return  # another source of the metric raised it already
     metric = METRICS[limit.metric]
     floor = path == "floor" or (
         limit.priority == "high" and rule.filter is not None and rule.filter.floor is not None
@@ -50,10 +48,13 @@ def clear_limit(turn: Turn, limit: Limit, reason: str) -> None:
 
 
 def follow(turn: Turn, limit: Limit, state: Excursion) -> None:
-    """Keep the worst value and the number of returns on a present alarm."""
-    alarm = turn.bed.alarms.get(limit.id)
-    if alarm is not None and (alarm.worst != state.worst or alarm.flaps != state.flaps):
-        turn.bed.alarms[limit.id] = replace(alarm, worst=state.worst, flaps=state.flaps)
+    """Keep the worst value of any source and the number of returns on a present alarm."""
+    alarm = turn.bed.alarms[limit.id]
+    seen = [value for value in (alarm.worst, state.worst) if value is not None]
+    worst = min(seen) if limit.side == "low" else max(seen)
+    flaps = max(alarm.flaps, state.flaps)
+    if (worst, flaps) != (alarm.worst, alarm.flaps):
+        turn.bed.alarms[limit.id] = replace(alarm, worst=worst, flaps=flaps)
 
 
 def annotate(turn: Turn, rule: Rule, value: float, at: datetime) -> None:

@@ -10,6 +10,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from monitor.core import conditions, filters, schedule
+from monitor.core.device import LATE
 from monitor.core.filters import Confirmation, Sample
 from monitor.core.session import Band, Point, Rule, Session, with_reading
 from monitor.core.turn import Turn
@@ -27,9 +28,7 @@ def measured(turn: Turn, session: Session, observation: Observation, at: datetim
     point = Point(at, value)
     turn.measured = turn.dirty = True
     session = turn.bed.session = replace(session, readings=with_reading(session, name, point))
-    if session.phase == "baseline" and observation.validity == VALID:
-        conditions.add_to_baseline(turn, session, observation, at)
-        _hold(turn, name, point)
+    _before_the_dose(turn, session, observation, point)
     schedule.meet_checkpoints(turn, name, at)
     schedule.cuff_measured(turn, name)
     band = turn.session.plan.get(name)
@@ -37,8 +36,21 @@ def measured(turn: Turn, session: Session, observation: Observation, at: datetim
         judge_cuff(turn, band, observation, at)
 
 
-def judge_cuff(turn: Turn, band: Band, observation: Observation, at: datetime) -> None:
-    """Pass a cuff value through every limit of its metric (also used when a limit has changed)."""
+def _before_the_dose(turn: Turn, session: Session, observation: Observation, point: Point) -> None:
+    """Let a valid reading before the dose count for the patient's baseline and the hold prompt."""
+    if session.phase == "baseline" and observation.validity == VALID:
+        conditions.add_to_baseline(turn, session, observation, point.at)
+        _hold(turn, observation.metric, point)
+
+
+def judge_cuff(
+    turn: Turn, band: Band, observation: Observation, at: datetime, in_force_at: datetime | None = None
+) -> None:
+    """Pass a cuff value through every limit of its metric.
+
+    ``in_force_at`` is set when a limit has come into force after the reading: what it then raises begins
+    there, and is another alarm than any that the reading raised before.
+    """
     value = observation.value
     assert value is not None
     for rule in band.rules:
@@ -46,10 +58,10 @@ def judge_cuff(turn: Turn, band: Band, observation: Observation, at: datetime) -
             if rule.boundary.beyond(value):
                 conditions.annotate(turn, rule, value, at)
             continue
-        _confirm(turn, rule, Sample(value, observation.validity == VALID, at, 0.0))
+        _confirm(turn, rule, Sample(value, observation.validity == VALID, at, 0.0), in_force_at or at)
 
 
-def _confirm(turn: Turn, rule: Rule, sample: Sample) -> None:
+def _confirm(turn: Turn, rule: Rule, sample: Sample, in_force_at: datetime) -> None:
     limit, boundary, _ = rule
     state = turn.bed.tracks.get(limit.metric, {}).get(limit.id)
     assert state is None or isinstance(state, Confirmation)
@@ -60,6 +72,7 @@ def _confirm(turn: Turn, rule: Rule, sample: Sample) -> None:
         needs_repeat=limit.confirm,
         repeat_within_s=limit.repeat_within_s,
         deadband=limit.deadband,
+        asked_at=sample.at if turn.now - sample.at <= LATE else turn.now,
     )
     conditions.keep(turn, limit.metric, limit, after)
     words = f"{sample.value:g} {conditions.unit_of(limit)}, {boundary.words()}"
@@ -76,18 +89,24 @@ def _confirm(turn: Turn, rule: Rule, sample: Sample) -> None:
     elif verdict == "fires":
         first = f"{state.first_value:g}, repeat " if state is not None else ""
         reason = f"{first}{words}" + (" (confirmed)" if path == "confirmed" else ", at once")
-        conditions.raise_limit(turn, rule, sample.value, state.first_at if state else sample.at, reason, path)
+        onset_at = state.first_at if state else in_force_at
+        conditions.raise_limit(turn, rule, sample.value, onset_at, reason, path)
     elif verdict == "clears":
         conditions.clear_limit(
             turn, limit, f"cuff {sample.value:g} {conditions.unit_of(limit)}, inside {boundary.value:g}"
         )
     elif verdict == "idle" and state is not None:
+        repeat = (
+            f"repeat {sample.value:g}"
+            if sample.at > state.first_at
+            else f"the limit is {boundary.value:g} now"
+        )
         turn.tell(
             "ReadingNotConfirmed",
             rule=limit.id,
             metric=limit.metric,
             value=sample.value,
-            reason=f"first {state.first_value:g}, repeat {sample.value:g} {conditions.unit_of(limit)}",
+            reason=f"first {state.first_value:g}, {repeat} {conditions.unit_of(limit)}",
         )
 
 
@@ -153,7 +172,9 @@ def measured_late(turn: Turn, session: Session, observation: Observation, at: da
     assert value is not None
     points = session.readings.get(name, ())
     if not points or at > points[-1].at:
-        turn.bed.session = replace(session, readings=with_reading(session, name, Point(at, value)))
+        point = Point(at, value)
+        session = turn.bed.session = replace(session, readings=with_reading(session, name, point))
         turn.measured = True
+        _before_the_dose(turn, session, observation, point)
     schedule.meet_checkpoints(turn, name, at)
     schedule.judge_cadence(turn)

@@ -48,7 +48,9 @@ class Device:
     ``offset`` is what is taken off its clock (``None``: its clock is believed). ``late_first`` anchors the
     proof of a steady offset: when the first late reading was measured and received. ``silent_until`` is when
     it last broke a silence of more than a minute. ``skew_since`` is since when its clock stands apart by
-    about ``skew_first``; ``gap_at`` when a number was first missing.
+    about ``skew_first``; ``gap_at`` when a number was first missing. ``live_at`` is the newest instant at
+    which a live report was placed: what is placed no later is out of order. ``served_since`` is when it came
+    to serve this bed; ``faults_boot`` the ``boot_id`` under which it said its ``faults``.
     """
 
     profile: DeviceProfile
@@ -68,6 +70,9 @@ class Device:
     faults: tuple[str, ...] = ()
     malformed_at: datetime | None = None
     malformed: str = ""
+    live_at: datetime | None = None
+    served_since: datetime | None = None
+    faults_boot: str | None = None
 
     def copy(self) -> Device:
         """Return a copy to change (the hot path's cheaper ``dataclasses.replace``)."""
@@ -89,6 +94,9 @@ class Device:
             self.faults,
             self.malformed_at,
             self.malformed,
+            self.live_at,
+            self.served_since,
+            self.faults_boot,
         )
 
 
@@ -123,6 +131,12 @@ def receive(device: Device, report: Report, now: datetime) -> Timed:
     return place(device, measured_at, now)
 
 
+def note_live(device: Device, at: datetime) -> None:
+    """Remember the newest instant at which a live report of the device was placed."""
+    if device.live_at is None or at > device.live_at:
+        device.live_at = at
+
+
 def place(device: Device, measured_at: datetime, now: datetime) -> Timed:
     """Place a reading of the device's clock on ours, and say whether it tells of now."""
     lateness = now - measured_at
@@ -134,9 +148,15 @@ def place(device: Device, measured_at: datetime, now: datetime) -> Timed:
     _note_skew(device, lateness, now)
     if lateness < timedelta(0):
         return Timed(now, "live")
-    if lateness <= LATE:
+    if lateness <= LATE and device.offset is None and _goes_on(device, measured_at):
+        device.late_first = None
         return Timed(measured_at, "live")
     return _far_behind(device, measured_at, now, lateness)
+
+
+def _goes_on(device: Device, at: datetime) -> bool:
+    """Say whether an instant lies after the newest live one: if not, it is old, or the clock was set back."""
+    return device.live_at is None or at > device.live_at
 
 
 def _note_skew(device: Device, lateness: timedelta, now: datetime) -> None:
@@ -153,9 +173,13 @@ def skewed(device: Device, now: datetime) -> bool:
 
 def _far_behind(device: Device, measured_at: datetime, now: datetime, lateness: timedelta) -> Timed:
     """Tell a slow clock from a backlog: the clock keeps the pace of time, the backlog outruns it."""
-    if device.offset is not None and abs(lateness - device.offset) <= LATE:
-        return Timed(now - max(timedelta(0), lateness - device.offset), "live")
-    device.offset = None
+    if device.offset is not None:
+        at = now - max(timedelta(0), lateness - device.offset)
+        if abs(lateness - device.offset) > LATE:
+            device.offset = None
+        elif _goes_on(device, at):
+            device.late_first = None
+            return Timed(at, "live")
     if device.late_first is None:
         device.late_first = (measured_at, now)
         return Timed(measured_at, "late")
@@ -180,9 +204,8 @@ def _count(device: Device, report: Report, now: datetime) -> bool:
     sequence = report.sequence
     if sequence is None:
         return False
-    if report.boot_id != device.boot_id or device.sequence is None or _restarted(device, report, sequence):
-        device.boot_id, device.sequence, device.missing, device.gap_at = report.boot_id, sequence, (), None
-        return False
+    if report.boot_id != device.boot_id or device.sequence is None:
+        return _count_anew(device, report, sequence)
     expected = device.sequence + 1
     if sequence == expected:
         device.sequence = sequence
@@ -192,19 +215,28 @@ def _count(device: Device, report: Report, now: datetime) -> bool:
         device.sequence = sequence
         device.gap_at = device.gap_at or now
         return False
-    return not _fill(device, sequence)
-
-
-def _restarted(device: Device, report: Report, sequence: int) -> bool:
-    """Say whether a device without a boot id began to count anew: its number falls, its time goes on.
-
-    Taking that for a repeat would drop every reading until the old number is reached again.
-    """
-    if report.boot_id is not None or device.sequence is None or sequence > device.sequence:
+    if _fill(device, sequence):
         return False
+    if _restarted(device, report, device.sequence - sequence):
+        return _count_anew(device, report, sequence)
+    return True
+
+
+def _count_anew(device: Device, report: Report, sequence: int) -> bool:
+    """Begin a device's count anew; its first message is no repeat."""
+    device.boot_id, device.sequence, device.missing, device.gap_at = report.boot_id, sequence, (), None
+    return False
+
+
+def _restarted(device: Device, report: Report, fall: int) -> bool:
+    """Say whether a device began to count anew without a new boot id: its number falls, its time goes on.
+
+    Taking that for a repeat would drop every reading until the old number is reached again. Where it sends no
+    time, only a great ``fall`` of the number shows it, and that only where it sends no boot id either.
+    """
     if report.measured_at is not None and device.measured_at is not None:
         return report.measured_at > device.measured_at
-    return device.sequence - sequence > GAP_KEPT
+    return report.boot_id is None and fall > GAP_KEPT
 
 
 def _fill(device: Device, sequence: int) -> bool:

@@ -44,7 +44,9 @@ class Excursion:
     """What one filter remembers between samples; no excursion at all means idle.
 
     Times in seconds of sample time. ``since`` is the first sample of the present run beyond the limit,
-    ``onset_at`` that of the run that fired. ``worst`` is the deepest value seen since then.
+    ``onset_at`` that of the run that fired. ``worst`` is the deepest value seen since then. ``gate_used_s``
+    is for how long quality has been in doubt since the last good sample inside the limit: a dip of a signal
+    that has been bad before it is not held back for as long again.
     """
 
     since: datetime | None = None
@@ -92,13 +94,13 @@ def judge(chosen: Filter, limit: Boundary, state: Excursion, sample: Sample) -> 
         once when it ends, ``held`` while the quality gate holds the sample out of the count.
     """
     beyond = limit.beyond(sample.value)
-    if not beyond and state is IDLE:
+    if state is IDLE and not beyond and (sample.good or not chosen.gate_s):
         return IDLE, "idle"
     if not sample.good:
         used = state.gate_used_s + sample.step_s
         if used <= chosen.gate_s:
             return replace(state, gate_used_s=used), "present" if state.fired else "held"
-        state = replace(state, gate_used_s=used, gate_exhausted=True)
+        state = replace(state, gate_used_s=used, gate_exhausted=state.gate_exhausted or beyond)
     if beyond:
         return _outside(chosen, limit, state, sample)
     return _inside(chosen, limit, state, sample)
@@ -111,18 +113,19 @@ def _outside(chosen: Filter, limit: Boundary, state: Excursion, sample: Sample) 
     crossings = state.crossings
     if enters and chosen.net_crossings:
         crossings = _recent((*crossings, sample.at), sample.at, chosen.net_window_s)
-    state = replace(
-        state,
+    state = Excursion(  # written out: half the time of ``replace``
         since=sample.at if enters else state.since,
         beyond_s=state.beyond_s + step,
         integral=state.integral + depth * step,
         floor_s=state.floor_s + step if _reaches(limit, chosen.floor, sample.value) else 0.0,
         tier_s=_tiers(chosen, limit, state, sample),
+        gate_used_s=state.gate_used_s,
         crossings=crossings,
-        clear_s=0.0,
-        settle_s=0.0,
+        onset_at=state.onset_at,
+        path=state.path,
         worst=_worse(limit, state.worst, sample.value),
         flaps=state.flaps + 1 if enters and state.fired else state.flaps,
+        gate_exhausted=state.gate_exhausted,
     )
     if state.fired:
         return state, "present"
@@ -135,14 +138,16 @@ def _outside(chosen: Filter, limit: Boundary, state: Excursion, sample: Sample) 
 def _inside(chosen: Filter, limit: Boundary, state: Excursion, sample: Sample) -> tuple[Excursion, Verdict]:
     margin = -limit.depth(sample.value)
     integral = max(0.0, state.integral - max(1.0, margin) * sample.step_s)
-    state = replace(
-        state,
-        since=None,
-        beyond_s=0.0,
+    state = Excursion(
         integral=integral,
-        floor_s=0.0,
-        tier_s=(),
         gate_used_s=0.0 if sample.good else state.gate_used_s,
+        crossings=state.crossings,
+        clear_s=state.clear_s,
+        settle_s=state.settle_s,
+        onset_at=state.onset_at,
+        path=state.path,
+        worst=state.worst,
+        flaps=state.flaps,
         gate_exhausted=state.gate_exhausted and not sample.good,
     )
     if state.fired:
@@ -228,6 +233,9 @@ def why(limit: Boundary, state: Excursion, unit: str) -> str:
 # --- cuff readings: one every 5 to 15 minutes, so no duration to measure (ALARMS §3.3) ----------------
 
 
+REPEAT_S = 120.0  # a repeat follows within 2 min (ALARMS §3.3)
+
+
 @dataclass(frozen=True, slots=True)
 class Confirmation:
     """What a cuff limit remembers: the first reading beyond it, and whether a second confirmed it."""
@@ -246,31 +254,42 @@ def confirm(
     needs_repeat: bool,
     repeat_within_s: float,
     deadband: float,
+    asked_at: datetime | None = None,
 ) -> tuple[Confirmation | None, Verdict, Path]:
     """Pass one cuff reading through a limit.
 
+    ``asked_at`` is from when the time for a repeat counts, if not from the reading.
+
     Returns:
         The new state, the verdict, and the path on which it fired. A reading in doubt needs a repeat
-        whatever the limit says. A missing repeat never clears the first reading: only a reading inside
-        the limit does.
+        whatever the limit says, and clears nothing. A missing repeat never clears the first reading: only a
+        good reading inside the limit does.
     """
+    stands: Verdict = "present" if state is not None and state.present else "held"
     if limit.beyond(sample.value):
-        if state is not None and state.present:
-            return replace(state, repeat_due_at=None), "present", ""
-        if state is not None and sample.at > state.first_at:
-            return replace(state, present=True, repeat_due_at=None), "fires", "confirmed"
-        if state is not None:
-            return state, "held", ""  # the same reading again, as when a limit has changed
-        due = sample.at + timedelta(seconds=repeat_within_s) if repeat_within_s else None
-        first = Confirmation(sample.at, sample.value, due)
-        if needs_repeat or not sample.good:
-            due = due or sample.at + timedelta(seconds=120)
-            return replace(first, repeat_due_at=due), "pending", ""
-        return replace(first, present=True), "fires", "at once"
+        if state is None:
+            return _first(sample, needs_repeat, repeat_within_s, asked_at or sample.at)
+        if sample.at <= state.first_at:
+            return state, stands, ""  # the same reading again, as when a limit has changed
+        path: Path = "" if state.present else "confirmed"
+        return replace(state, present=True, repeat_due_at=None), "fires" if path else "present", path
     if state is None:
         return None, "idle", ""
+    if not sample.good:
+        return state, stands, ""
     if not state.present:
         return None, "idle", ""
     if -limit.depth(sample.value) >= deadband:
         return None, "clears", ""
-    return state, "present", ""
+    return replace(state, repeat_due_at=None), "present", ""
+
+
+def _first(
+    sample: Sample, needs_repeat: bool, repeat_within_s: float, asked_at: datetime
+) -> tuple[Confirmation, Verdict, Path]:
+    """Take the first reading beyond a limit: an alarm at once, or one that waits for its repeat."""
+    waits = needs_repeat or not sample.good
+    within_s = repeat_within_s or (REPEAT_S if waits else 0)
+    due = asked_at + timedelta(seconds=within_s) if within_s else None
+    first = Confirmation(sample.at, sample.value, due, present=not waits)
+    return (first, "pending", "") if waits else (first, "fires", "at once")

@@ -14,6 +14,7 @@ from monitor.core.inputs import SetLimit
 from monitor.core.protocol import Limit
 from monitor.core.session import LimitChange, Session
 from monitor.core.soundness import limit_problems
+from monitor.core.technical import judge_quality
 from monitor.core.turn import Turn
 from monitor.core.vitals import METRICS, Observation
 
@@ -29,7 +30,7 @@ def set_limit(turn: Turn, given: SetLimit) -> None:
         return
     limit = session.protocol.limit(given.limit_id)
     before = session.changes.get(limit.id)
-    change = LimitChange(given.value, given.on, given.by, turn.now, given.reason)
+    change = LimitChange(_value(session, given), given.on, given.by, turn.now, given.reason)
     turn.bed.session = session = replace(session, changes={**session.changes, limit.id: change})
     latest = turn.bed.latest.get(limit.metric)
     turn.tell(
@@ -47,7 +48,13 @@ def set_limit(turn: Turn, given: SetLimit) -> None:
     drop_unwatched(turn, f"limit switched off by {given.by}")
     if not given.on and turn.bed.remind_at is None:
         turn.bed.remind_at = turn.now + timedelta(seconds=session.protocol.timing.reminder_s)
-    _judge_again(turn, limit)
+    judge_again(turn, limit)
+
+
+def _value(session: Session, given: SetLimit) -> float | None:
+    """Return the value that a change leaves in force: only a new one takes the place of an earlier one."""
+    before = session.changes.get(given.limit_id)
+    return given.value if given.value is not None or before is None else before.limit
 
 
 def _limit_refusal(session: Session | None, given: SetLimit) -> str:
@@ -63,12 +70,11 @@ def _limit_refusal(session: Session | None, given: SetLimit) -> str:
         return f"no limit {given.limit_id!r}; there are: {', '.join(limits)}"
     if not given.on and limit.metric == "spo2" and limit.priority == "high":
         return "the urgent SpO2 limit cannot be switched off (AF-07)"
-    if given.value is None:
-        return ""
-    found = list(limit_problems(limit.id, limit, given.value))
-    if found:
+    if given.value is not None and (found := list(limit_problems(limit.id, limit, given.value))):
         return f"{found[0].text}; {found[0].remedy}"
-    return _crossed(session, limit, given.value)
+    value = _value(session, given)
+    value = limit.limit if value is None else value
+    return _crossed(session, limit, value) if given.on and value is not None else ""
 
 
 def _crossed(session: Session, limit: Limit, value: float) -> str:
@@ -82,8 +88,8 @@ def _crossed(session: Session, limit: Limit, value: float) -> str:
     return ""
 
 
-def _judge_again(turn: Turn, limit: Limit) -> None:
-    """Judge the last cuff reading by a changed limit; a continuous metric's next sample is near."""
+def judge_again(turn: Turn, limit: Limit) -> None:
+    """Judge the last cuff reading by a limit that came into force; a continuous sample is near (AL-28)."""
     session, latest = turn.bed.session, turn.bed.latest.get(limit.metric)
     if session is None or latest is None or latest.value is None or not METRICS[limit.metric].aperiodic:
         return
@@ -91,7 +97,7 @@ def _judge_again(turn: Turn, limit: Limit) -> None:
     if band is not None:
         rules = tuple(rule for rule in band.rules if rule.limit.id == limit.id)
         observation = Observation(limit.metric, latest.value, latest.validity)
-        judge_cuff(turn, band._replace(rules=rules), observation, latest.at)
+        judge_cuff(turn, band._replace(rules=rules), observation, latest.at, turn.now)
 
 
 def drop_unwatched(turn: Turn, reason: str) -> None:
@@ -108,3 +114,5 @@ def drop_unwatched(turn: Turn, reason: str) -> None:
     for alarm in sorted(turn.bed.alarms.values(), key=lambda alarm: alarm.rank):
         if alarm.key in known and alarm.key not in live:
             turn.end_alarm(turn.bed.alarms[alarm.key], reason)
+    for metric in {limit.metric for limit in session.protocol.limits}:
+        judge_quality(turn, metric)

@@ -6,16 +6,16 @@ Everything else is charted and counted.
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from monitor.core import absence, conditions, cuff, filters, readiness, technical
 from monitor.core.cuff import CUFF_METRICS
-from monitor.core.device import LATE, Device, receive
+from monitor.core.device import LATE, Device, note_live, receive
 from monitor.core.filters import Excursion, Sample
 from monitor.core.inputs import Observe
 from monitor.core.protocol import Limit
 from monitor.core.session import Band, Rule
-from monitor.core.turn import MANUAL, MANUAL_SLOT, Backlog, Reading, Turn
+from monitor.core.turn import MANUAL, MANUAL_LASTS, MANUAL_SLOT, Backlog, Reading, Track, Turn
 from monitor.core.vitals import FAULTS, INVALID, METRICS, VALID, Observation, Report
 
 WHOLE_STEPS = 2.0  # a gap counts for at most so many nominal periods (AF-06)
@@ -30,6 +30,23 @@ def observe(turn: Turn, given: Observe) -> None:
         turn.refuse("Observe", f"device {report.device_id} does not serve {turn.bed.bed_id}")
         return
     device = turn.bed.devices[report.device_id] = device.copy()
+    turn.since = _since(device, report, turn.now)
+    _take_report(turn, device, report)
+    turn.since = None
+
+
+def _since(device: Device, report: Report, now: datetime) -> datetime:
+    """Return since when what a report says is so: by its own time where that is new and near.
+
+    Then hearing it again after a crash makes the same alarm, not another one (R-02).
+    """
+    at = report.measured_at if device.profile.trust_clock else None
+    if at is None or not timedelta(0) <= now - at <= LATE:
+        return now
+    return at if device.measured_at is None or at > device.measured_at else now
+
+
+def _take_report(turn: Turn, device: Device, report: Report) -> None:
     if report.online is not None:
         device.online = report.online
         absence.judge_channels(turn)
@@ -47,7 +64,10 @@ def observe(turn: Turn, given: Observe) -> None:
         technical.judge_device(turn, device)
     if timed.liveness != "live":
         return
+    note_live(device, timed.at)
     faults = report.faults if report.faults is not None else _outlived(device, report)
+    if report.faults is not None:
+        device.faults_boot = report.boot_id
     if faults != device.faults:
         technical.set_faults(turn, device, faults)
     carried = cuff.is_carried(turn, report)
@@ -83,13 +103,25 @@ def _end_faults(turn: Turn, device: Device, report: Report) -> None:
 
 
 def observe_manual(turn: Turn, observations: tuple[Observation, ...], by: str, at: datetime) -> None:
-    """Take what a person measured; it enters the same core, marked (values in the metrics' units)."""
+    """Take what a person measured; it enters the same core, marked (values in the metrics' units).
+
+    What was read too long ago to stand for the patient now is charted and counts for what was due (AL-32).
+    """
     for observation in observations:
+        if turn.now - at > MANUAL_LASTS:
+            _chart_late(turn, observation, at)
+            continue
         _record(turn, observation, f"{MANUAL}{by}", at, nominal_s=MANUAL_S)
 
 
 def _outlived(device: Device, report: Report) -> tuple[str, ...]:
-    """Return a device's faults without those of the cuff measurement before a new cuff value."""
+    """Return a device's faults without those that a report without any word of faults shows to be over.
+
+    Of the cuff: a new cuff value. Of every kind: it has been switched off and on since, and says them again
+    if they are still there; the word that ended them may have been lost with its power.
+    """
+    if report.boot_id and device.faults_boot and report.boot_id != device.faults_boot:
+        return ()
     if not device.faults or not any(
         o.value is not None and METRICS[o.metric].channel == "cuff" for o in report.observations
     ):
@@ -106,7 +138,9 @@ def _instant(turn: Turn, report: Report, observation: Observation, at: datetime)
 
 def _take(turn: Turn, device: Device, observation: Observation, at: datetime) -> None:
     metric = METRICS[observation.metric]
-    if turn.now - at > LATE:
+    # A cuff value waits for the next message of its device: so much later it is still news.
+    waited = timedelta(seconds=device.profile.expected_interval_s) if metric.aperiodic else timedelta(0)
+    if turn.now - at > LATE + waited:
         _chart_late(turn, observation, at)
         return
     if device.faults and observation.value is not None:
@@ -135,8 +169,8 @@ def _record(turn: Turn, observation: Observation, source: str, at: datetime, nom
     session = bed.session
     if session is None:
         return
-    if bed.alarms and not slot.endswith(MANUAL_SLOT):
-        absence.value_returned(turn, name)
+    if bed.alarms:
+        _measured_again(turn, name, slot)
     if name in CUFF_METRICS:
         cuff.measured(turn, session, observation, at)
         return
@@ -147,7 +181,7 @@ def _record(turn: Turn, observation: Observation, source: str, at: datetime, nom
         return
     if band.near is not None and session.phase == "observation":
         _look_at_readiness(turn, band.near, before, value)
-    if not band.low < value < band.high or slot in bed.tracks:
+    if not band.low < value < band.high or observation.validity != VALID or slot in bed.tracks:
         step_s = _step_s(before, at, nominal_s, source)
         _continuous(turn, band, name, slot, Sample(value, observation.validity == VALID, at, step_s))
 
@@ -183,8 +217,33 @@ def _slot(turn: Turn, name: str, before: Reading | None, source: str) -> tuple[s
     if beside in turn.bed.latest:
         before = turn.bed.latest.pop(beside)
     if beside in turn.bed.tracks:
-        turn.bed.tracks[name] = turn.bed.tracks.pop(beside)
+        turn.bed.tracks[name] = _carried_on(turn.bed.tracks.pop(beside), turn.bed.tracks.get(name, {}))
     return name, before
+
+
+def _measured_again(turn: Turn, name: str, slot: str) -> None:
+    """A value came while an alarm is present: whatever waited for its metric goes on.
+
+    What a source had raised that has fallen silent passes to the one that measures now. The patient is
+    measured: the alarm neither ends by that silence nor stays for ever, but ends by values as any other.
+    """
+    if slot != name + MANUAL_SLOT:
+        absence.value_returned(turn, name)
+    for other in [one for one in turn.bed.tracks if one != slot and one.partition("@")[0] == name]:
+        if not absence.measures(turn, other):
+            turn.bed.tracks[slot] = _carried_on(turn.bed.tracks.get(slot, {}), turn.bed.tracks.pop(other))
+    if f"low-quality:{name}" in turn.bed.alarms:
+        technical.judge_quality(turn, name)
+
+
+def _carried_on(own: dict[str, Track], left: dict[str, Track]) -> dict[str, Track]:
+    """Return a source's filters with the alarms that another one left behind."""
+    fired = {rule: state for rule, state in left.items() if _fired(state) and not _fired(own.get(rule))}
+    return {**own, **fired}
+
+
+def _fired(state: Track | None) -> bool:
+    return isinstance(state, Excursion) and state.fired
 
 
 def _step_s(before: Reading | None, at: datetime, nominal_s: float, source: str) -> float:
@@ -221,27 +280,20 @@ def _filter(turn: Turn, rule: Rule, sample: Sample, held: bool, slot: str) -> No
     assert isinstance(state, Excursion)
     after, verdict = filters.judge(chosen, boundary, state, sample)
     conditions.keep(turn, slot, limit, None if after is filters.IDLE else after)
-    if verdict == "fires":
-        text = filters.why(boundary, after, conditions.unit_of(limit))
-        conditions.raise_limit(turn, rule, sample.value, after.onset_at or sample.at, text, after.path)
-    elif verdict == "clears" and not _fired_elsewhere(turn, limit, slot):
+    if verdict == "clears" and not _fired_elsewhere(turn, limit, slot):
         conditions.clear_limit(
             turn, limit, f"back inside {boundary.value:g} {conditions.unit_of(limit)}: now {sample.value:g}"
         )
-    elif verdict == "present":
+    elif after.fired and limit.id in turn.bed.alarms:
         conditions.follow(turn, limit, after)
+    elif after.fired:
+        text = filters.why(boundary, after, conditions.unit_of(limit))
+        conditions.raise_limit(turn, rule, sample.value, after.onset_at or sample.at, text, after.path)
 
 
 def _fired_elsewhere(turn: Turn, limit: Limit, slot: str) -> bool:
-    """Say whether another source of the metric, still measuring, holds this limit's alarm."""
-    for other, states in turn.bed.tracks.items():
-        state = states.get(limit.id)
-        if other == slot or not isinstance(state, Excursion) or not state.fired:
-            continue
-        reading = turn.bed.latest.get(other)
-        if reading is not None and absence.speaks_for(turn, limit.metric, reading):
-            return True
-    return False
+    """Say whether another source of the metric holds this limit's alarm (it measures: see above)."""
+    return any(_fired(states.get(limit.id)) for other, states in turn.bed.tracks.items() if other != slot)
 
 
 def _deep(rule: Rule, value: float) -> bool:
@@ -263,7 +315,8 @@ def _chart_late(turn: Turn, observation: Observation, at: datetime) -> None:
     if latest is not None and at <= latest.at and METRICS[observation.metric].aperiodic:
         return  # a cuff value repeated in a later message is no backlog
     band = session.plan.get(observation.metric)
-    beyond = band is not None and not band.low <= value <= band.high
+    rules = band.rules if band is not None else ()
+    beyond = any(rule.boundary.beyond(value) and not rule.limit.annotation for rule in rules)
     old = turn.bed.backlog
     turn.bed.backlog = Backlog(
         (old.count if old else 0) + 1,

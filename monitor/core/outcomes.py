@@ -13,6 +13,7 @@ from typing import Any, Literal, NamedTuple
 
 from monitor.core.alarms import Kind
 from monitor.core.protocol import Priority
+from monitor.core.vitals import Mode
 
 OutcomeName = Literal[
     "AlarmRaised",
@@ -71,6 +72,7 @@ class Outcome(NamedTuple):
 
     ``at`` is when it became true (a timer's own due time, not the tick that noticed it), ``reason`` says
     why in words, ``by`` who did it, ``detail`` holds what only this kind of outcome has (JSON values).
+    ``mode`` is that of its session, which may have ended since; empty where there was none.
     """
 
     outcome: OutcomeName
@@ -86,11 +88,14 @@ class Outcome(NamedTuple):
     reason: str = ""
     by: str = ""
     detail: Mapping[str, Any] = MappingProxyType({})
+    mode: Mode | Literal[""] = ""
 
 
 def as_json(outcome: Outcome) -> dict[str, Any]:
-    """Return the outcome as JSON values; instants as ISO 8601 with offset."""
+    """Return the outcome as JSON values; instants as ISO 8601 with offset, an empty ``mode`` left out."""
     fields = outcome._asdict()
+    if not outcome.mode:
+        del fields["mode"]
     fields["at"] = outcome.at.isoformat()
     fields["detail"] = dict(outcome.detail)
     return fields

@@ -51,8 +51,8 @@ class Filter:
     Any path fires on its own: ``ceiling_s`` seconds beyond the limit whatever the depth (0: at once);
     ``floor`` (metric's unit) reached for ``floor_s``; ``integral`` (unit × s) AND ``min_time_s``; a tier;
     ``net_crossings`` entries within ``net_window_s``. A low-quality sample is held out of the count for at
-    most ``gate_s`` seconds per excursion; after that it counts as real. A closed alarm needs ``rearm_s``
-    at least ``deadband`` inside the limit, or ``settle_s`` inside it at all.
+    most ``gate_s`` seconds since the last good one inside the limit; after that it counts as real. A closed
+    alarm needs ``rearm_s`` at least ``deadband`` inside the limit, or ``settle_s`` inside it at all.
     """
 
     ceiling_s: float
@@ -226,6 +226,10 @@ class Protocol:
     discharge: tuple[Criterion, ...] = ()
     baseline: Baseline = field(default_factory=Baseline)
     timing: Timing = field(default_factory=Timing)
+
+    def __hash__(self) -> int:
+        """Return a hash of the content, worked out once."""
+        return int(self.digest, 16)
 
     def limit(self, limit_id: str) -> Limit:
         """Return the limit of that id; raises ``KeyError`` when there is none."""

@@ -11,11 +11,10 @@ from typing import Literal, NamedTuple
 
 from monitor.core.protocol import Criterion
 from monitor.core.session import Session
-from monitor.core.turn import MANUAL_SLOT, Bed
+from monitor.core.turn import MANUAL_LASTS, MANUAL_SLOT, Bed
 from monitor.core.vitals import METRICS
 
 DEVICE_VALUE_LASTS = timedelta(seconds=30)  # AL-29: no value is current when older
-MANUAL_VALUE_LASTS = timedelta(minutes=10)  # proposed
 
 Answered = Literal["met", "not met", "not measured"]
 
@@ -100,7 +99,7 @@ def _near_base(bed: Bed, session: Session, criterion: Criterion, now: datetime) 
 
 def _fresh(bed: Bed, metric: str, now: datetime) -> tuple[float, datetime] | None:
     """Return the value that stands for now and until when: a device's, or else what a person read."""
-    for slot, lasts in ((metric, DEVICE_VALUE_LASTS), (metric + MANUAL_SLOT, MANUAL_VALUE_LASTS)):
+    for slot, lasts in ((metric, DEVICE_VALUE_LASTS), (metric + MANUAL_SLOT, MANUAL_LASTS)):
         latest = bed.latest.get(slot)
         if latest is None or latest.value is None or latest.seen_at is None:
             continue

@@ -152,12 +152,12 @@ def _checkpoint_timers(turn: Turn) -> Iterator[Timer]:
     session = turn.session
     for checkpoint in session.protocol.checkpoints:
         state = session.checkpoints.get(checkpoint.id)
-        span = window(session, checkpoint)
-        if span is None or set(checkpoint.metrics) <= set(session.without):
+        span = window(session, checkpoint) if state in (None, "due") else None
+        if span is None or (session.without and set(checkpoint.metrics) <= set(session.without)):
             continue
         if state is None:
             yield span[0], partial(_open, checkpoint=checkpoint, until=span[1])
-        elif state == "due":
+        else:
             yield span[1] + LAST_SECOND, partial(_miss, checkpoint=checkpoint)
 
 

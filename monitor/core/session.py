@@ -7,8 +7,10 @@ correction) is added with who, when and why; nothing is erased (AL-09, AL-10).
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import lru_cache
 from statistics import median
 from typing import NamedTuple
 
@@ -16,7 +18,9 @@ from monitor.core.filters import Boundary
 from monitor.core.protocol import RANK, Anchor, Checkpoint, Filter, Limit, Phase, Protocol
 from monitor.core.vitals import Mode
 
-KEPT_READINGS = 3  # of each cuff metric: enough for "not rising over the last two" and its baseline window
+# Of each cuff metric: enough to find those of an hour ago when a dose is recorded late (a window that had its
+# reading is not missed), at a cadence of 5 min.
+KEPT_READINGS = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +85,9 @@ class Band(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """The state of one session; ``plan`` is derived from the rest and never stored.
+    """The state of one session; ``plan`` and ``standing`` are derived from the rest, never stored.
+
+    ``plan`` is what is in force for each metric; ``standing`` the doses that stand, oldest first.
 
     ``told_at`` is when the monitor was told of it, at or after ``started_at``: what was not measured before
     then is no omission that could still be helped.
@@ -109,10 +115,13 @@ class Session:
     annotated: tuple[str, ...] = ()
     ready_announced: bool = False
     told_at: datetime | None = None
-    plan: dict[str, Band] = field(init=False, compare=False, repr=False, default_factory=dict)
+    plan: Mapping[str, Band] = field(init=False, compare=False, repr=False, default_factory=dict)
+    standing: tuple[Dose, ...] = field(init=False, compare=False, repr=False, default=())
 
     def __post_init__(self) -> None:
-        """Derive what is in force for each metric from protocol, phase, baseline and changes."""
+        """Derive what is in force for each metric, and which doses stand."""
+        doses = [dose for dose in self.doses if not dose.withdrawn]
+        object.__setattr__(self, "standing", tuple(sorted(doses, key=lambda dose: dose.at)))
         object.__setattr__(self, "plan", plan_of(self))
 
     def base(self, metric: str) -> float | None:
@@ -122,13 +131,9 @@ class Session:
             return None
         return float(median(point.value for point in points))
 
-    def given_doses(self) -> tuple[Dose, ...]:
-        """Return the doses that stand, oldest first."""
-        return tuple(sorted((dose for dose in self.doses if not dose.withdrawn), key=lambda dose: dose.at))
-
     def anchor(self, anchor: Anchor) -> datetime | None:
         """Return the instant of an anchor, or ``None`` if it has not happened."""
-        doses = self.given_doses()
+        doses = self.standing
         if anchor == "session_start":
             return self.started_at
         if not doses:
@@ -141,28 +146,39 @@ class Session:
 
     def dosing_ends_at(self) -> datetime | None:
         """Return when dosing ended or is expected to end, or ``None`` before the first dose."""
-        doses = self.given_doses()
+        doses = self.standing
         if not doses:
             return None
         last = doses[-1]
         return last.ended_at or last.at + timedelta(minutes=self.protocol.dosing_min)
 
 
-def plan_of(session: Session) -> dict[str, Band]:
+Changes = tuple[tuple[str, LimitChange], ...]
+Bases = tuple[tuple[str, float], ...]
+
+
+def plan_of(session: Session) -> Mapping[str, Band]:
     """Return what is in force for each metric, the worst priority first."""
+    bases = ((metric, session.base(metric)) for metric in session.baseline)
+    known = tuple((metric, base) for metric, base in bases if base is not None)
+    return _plan(session.protocol, session.phase, tuple(session.changes.items()), known)
+
+
+@lru_cache(maxsize=4096)  # most sessions are watched by the same plan, and it is worked out at every change
+def _plan(protocol: Protocol, phase: Phase, changes: Changes, bases: Bases) -> Mapping[str, Band]:
+    changed, base = dict(changes), dict(bases)
     found: dict[str, list[Rule]] = {}
-    for limit in session.protocol.limits:
-        boundary = boundary_of(session, limit)
-        if boundary is None or session.phase not in limit.phases:
+    for limit in protocol.limits:
+        boundary = _boundary(limit, changed.get(limit.id), base.get(limit.metric))
+        if boundary is None or phase not in limit.phases:
             continue
-        chosen = session.protocol.filters.get(limit.filter)
+        chosen = protocol.filters.get(limit.filter)
         found.setdefault(limit.metric, []).append(Rule(limit, boundary, chosen))
     plan = {metric: _band(rules) for metric, rules in found.items()}
-    for criterion in session.protocol.discharge:
-        base = session.base(criterion.metric) if criterion.kind == "near_base" else None
-        if base is not None:
+    for criterion in protocol.discharge:
+        if criterion.kind == "near_base" and criterion.metric in base:
             band = plan.get(criterion.metric, _band([]))
-            plan[criterion.metric] = band._replace(near=base - criterion.margin)
+            plan[criterion.metric] = band._replace(near=base[criterion.metric] - criterion.margin)
     return plan
 
 
@@ -174,24 +190,27 @@ def _band(rules: list[Rule]) -> Band:
 
 
 def boundary_of(session: Session, limit: Limit) -> Boundary | None:
-    """Return the limit in force with change and baseline applied, or ``None`` when it is off.
+    """Return the limit in force with change and baseline applied, or ``None`` when it is off."""
+    return _boundary(limit, session.changes.get(limit.id), session.base(limit.metric))
+
+
+def _boundary(limit: Limit, change: LimitChange | None, base: float | None) -> Boundary | None:
+    """Apply change and baseline (the metric's unit) to a limit.
 
     A relative limit can only tighten the absolute one; without a baseline it is off (ALARMS §3.3).
     """
-    change = session.changes.get(limit.id)
     if not (change.on if change else limit.on):
         return None
     absolute = change.limit if change and change.limit is not None else limit.limit
-    relative = _relative(session, limit)
-    given = [value for value in (absolute, relative) if value is not None]
-    if not given:
+    relative = _relative(limit, base)
+    known = [value for value in (absolute, relative) if value is not None]
+    if not known:
         return None
-    tightest = max(given) if limit.side == "low" else min(given)
+    tightest = max(known) if limit.side == "low" else min(known)
     return Boundary(limit.side, tightest, limit.at_limit)
 
 
-def _relative(session: Session, limit: Limit) -> float | None:
-    base = session.base(limit.metric)
+def _relative(limit: Limit, base: float | None) -> float | None:
     if base is None or (limit.rise is None and limit.rise_fraction is None):
         return None
     rises = [limit.rise, None if limit.rise_fraction is None else base * limit.rise_fraction]

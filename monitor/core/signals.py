@@ -14,7 +14,7 @@ from functools import partial
 from monitor.core import alarms
 from monitor.core.alarms import Alarm
 from monitor.core.inputs import Acknowledge, PauseAlarm, PauseAudio, ResetAlarm, ResumeAlarm, ResumeAudio
-from monitor.core.protocol import Priority, Timing
+from monitor.core.protocol import Priority
 from monitor.core.turn import Pause, Timer, Turn
 
 
@@ -63,7 +63,7 @@ def reset(turn: Turn, alarm: Alarm, by: str) -> None:
 
 def pause_audio(turn: Turn, given: PauseAudio) -> None:
     """No sound from this bed for a while; light stays, a new high breaks through (AL-20, AL-21)."""
-    timing = _timing(turn)
+    timing = turn.timing
     seconds = timing.audio_pause_s if given.seconds is None else given.seconds
     if not 0 < seconds <= timing.audio_pause_max_s:
         turn.refuse(
@@ -99,7 +99,7 @@ def _audio_again(turn: Turn, by: str, reason: str) -> None:
 def pause_alarm(turn: Turn, given: PauseAlarm) -> None:
     """No signal of one alarm for a short while, with a reason; refused where AL-22 forbids it."""
     alarm = turn.find(given.alarm_id)
-    most = _timing(turn).alarm_pause_max_s
+    most = turn.timing.alarm_pause_max_s
     if alarm is None:
         turn.refuse("PauseAlarm", "no such alarm is present", given.by)
     elif not 0 < given.seconds <= most:
@@ -163,20 +163,16 @@ def _remind(turn: Turn) -> None:
     if turn.bed.audio_pause is None and not off:
         turn.bed.remind_at = None
         return
-    turn.bed.remind_at = turn.now + timedelta(seconds=_timing(turn).reminder_s)
+    turn.bed.remind_at = turn.now + timedelta(seconds=turn.timing.reminder_s)
     words = [f"limit {limit_id} is off" for limit_id in off]
     if turn.bed.audio_pause is not None:
         words.append(f"sound paused until {turn.bed.audio_pause.until:%H:%M:%S} UTC")
     turn.tell("AlarmReminded", reason="; ".join(words))
 
 
-def _timing(turn: Turn) -> Timing:
-    return turn.bed.session.protocol.timing if turn.bed.session else Timing()
-
-
 def lasts_s(turn: Turn, priority: Priority) -> float:
     """Return for how long a person's word on an alarm holds, in seconds (AL-19)."""
-    timing = _timing(turn)
+    timing = turn.timing
     return {
         "high": timing.acknowledge_high_s,
         "medium": timing.acknowledge_medium_s,

@@ -256,6 +256,9 @@ def _whole(protocol: Protocol) -> Iterator[Problem]:
         if cadence.every_min <= 0:
             key = f"cadence ({cadence.phase}).every_min"
             yield Problem(key, f"every {cadence.every_min:g} min", "use minutes above 0")
+        if not 0 < cadence.medium_late_min <= cadence.high_late_min:
+            key = f"cadence ({cadence.phase}).high_late_min"
+            yield Problem(key, "high before medium", "use 0 < medium_late_min <= high_late_min")
     for hold in protocol.hold:
         if hold.metric not in METRICS:
             remedy = f"use one of {', '.join(METRICS)}"

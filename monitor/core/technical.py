@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 from functools import partial
 
-from monitor.core.absence import judge_channels, watched
+from monitor.core.absence import judge_channels, measures, watched
 from monitor.core.device import Device, missing_count, skewed
 from monitor.core.filters import Excursion
 from monitor.core.protocol import Priority
@@ -22,19 +22,29 @@ GAP_NOTICED = timedelta(seconds=5)  # time for a reordered message to arrive bef
 GAP_FORGOTTEN = timedelta(minutes=10)
 REFUSAL_LASTS = timedelta(seconds=60)
 BACKLOG_OVER = timedelta(seconds=30)
+PULSE_RETURNS = timedelta(
+    seconds=10
+)  # after a cuff has let go of the limb an oximeter finds the pulse; proposed
 
 
 def set_faults(turn: Turn, device: Device, faults: tuple[str, ...]) -> None:
     """Take a device's own list of faults: those that block show as the channel's silence (AL-31)."""
     before, device.faults = device.faults, faults
-    if "cuff_inflating" in faults and "cuff_inflating" not in before:
-        turn.bed.cuff_since = turn.now
+    _excuse_oximeter(turn, "cuff_inflating" in before, "cuff_inflating" in faults)
     turn.dirty = True
     channels = {METRICS[watch.metric].channel for watch in watched(turn)}
     if turn.bed.session is not None:
         for name in dict.fromkeys((*before, *faults)):
             _judge_fault(turn, device, name, name in faults, channels)
     judge_channels(turn)
+
+
+def _excuse_oximeter(turn: Turn, was: bool, inflating: bool) -> None:
+    """Excuse an oximeter on the cuff's limb while that squeezes and a moment longer, no more (AL-54)."""
+    if inflating and not was:
+        turn.bed.cuff_until = turn.now + timedelta(seconds=turn.timing.same_limb_hold_s)
+    elif was and not inflating and turn.bed.cuff_until is not None:
+        turn.bed.cuff_until = min(turn.bed.cuff_until, turn.now + PULSE_RETURNS)
 
 
 def _judge_fault(turn: Turn, device: Device, name: str, present: bool, channels: set[str]) -> None:
@@ -101,9 +111,7 @@ def refuse_report(turn: Turn, device_id: str, reason: str) -> None:
     device.malformed_at, device.malformed = turn.now, reason
     turn.dirty = True
     if turn.bed.session is not None:
-        turn.technical(
-            f"refused:{device_id}", "low", f"{device_id}: message refused: {reason}", onset_at=turn.now
-        )
+        turn.technical(f"refused:{device_id}", "low", f"{device_id}: message refused: {reason}")
 
 
 def wrong_mode(turn: Turn, device: Device, report: Report) -> None:
@@ -149,7 +157,7 @@ def judge_quality(turn: Turn, metric: str) -> None:
     exhausted = any(
         isinstance(state, Excursion) and state.gate_exhausted
         for slot, states in turn.bed.tracks.items()
-        if slot.partition("@")[0] == metric
+        if slot.partition("@")[0] == metric and measures(turn, slot)
         for state in states.values()
     )
     key = f"low-quality:{metric}"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 from monitor.core import alarms
@@ -17,7 +17,7 @@ from monitor.core.device import Device
 from monitor.core.escalation import EMPTY, Ladder
 from monitor.core.filters import Confirmation, Excursion
 from monitor.core.outcomes import Outcome, OutcomeName
-from monitor.core.protocol import RANK, Priority
+from monitor.core.protocol import RANK, Priority, Timing
 from monitor.core.session import Session
 from monitor.core.vitals import Validity
 
@@ -61,6 +61,7 @@ class Backlog:
 Track = Excursion | Confirmation
 
 MANUAL = "manual:"  # what the source of a person's reading begins with
+MANUAL_LASTS = timedelta(minutes=10)  # how long what a person read stands for the patient; proposed
 MANUAL_SLOT = "@manual"  # what is added to a continuous metric's name for what people read of it
 
 
@@ -70,7 +71,8 @@ class Bed:
 
     Treated as a value: ``advance`` returns a new one and never changes the one it was given. ``tracks``
     holds the filters that are not idle, by metric and rule; ``alarms`` those whose condition is present, by
-    key; ``latched`` those that ended unseen, by id. ``next_due_at`` is when time alone can next change it.
+    key; ``latched`` those that ended unseen, by id. ``cuff_until``: until when a cuff on the probe's limb
+    excuses the oximeter. ``next_due_at`` is when time alone can next change it.
     """
 
     bed_id: str
@@ -84,7 +86,7 @@ class Bed:
     backlog: Backlog | None = None
     link_lost_at: datetime | None = None
     link_restored_at: datetime | None = None
-    cuff_since: datetime | None = None
+    cuff_until: datetime | None = None
     remind_at: datetime | None = None
     ladder: Ladder = EMPTY
     next_due_at: datetime | None = None
@@ -104,7 +106,7 @@ class Bed:
             self.backlog,
             self.link_lost_at,
             self.link_restored_at,
-            self.cuff_since,
+            self.cuff_until,
             self.remind_at,
             self.ladder,
             self.next_due_at,
@@ -119,10 +121,11 @@ class Turn:
     """A working copy of a bed at an instant, with the outcomes so far.
 
     ``dirty`` says that a timer may have come nearer, so that the next due time must be found again;
-    ``measured`` that a reading came on which readiness depends.
+    ``measured`` that a reading came on which readiness depends. ``since`` is the time of the report that is
+    being taken, while one is.
     """
 
-    __slots__ = ("bed", "dirty", "drill_ended_by", "measured", "now", "outcomes")
+    __slots__ = ("bed", "dirty", "drill_ended_by", "measured", "now", "outcomes", "since")
 
     def __init__(self, bed: Bed, now: datetime) -> None:
         """Begin a turn on a copy of ``bed``."""
@@ -132,6 +135,7 @@ class Turn:
         self.dirty = False
         self.measured = False
         self.drill_ended_by = ""
+        self.since: datetime | None = None
 
     @property
     def session(self) -> Session:
@@ -139,6 +143,11 @@ class Turn:
         if self.bed.session is None:
             raise LookupError(f"{self.bed.bed_id} has no session")
         return self.bed.session
+
+    @property
+    def timing(self) -> Timing:
+        """Return the times of acknowledgement, pause and reminder in force."""
+        return self.bed.session.protocol.timing if self.bed.session else Timing()
 
     # --- outcomes -----------------------------------------------------------------------------------
 
@@ -177,6 +186,7 @@ class Turn:
                 reason or (alarm.text if alarm else ""),
                 by,
                 detail,
+                session.mode if session and session.session_id == session_id else "",
             )
         )
 
@@ -281,7 +291,7 @@ class Turn:
         elif priority is None:
             return
         elif present is None:
-            onset = onset_at or self.now
+            onset = onset_at or self.since or self.now
             more = {"metric": metric, "pausable": pausable, "external": external}
             self.raise_alarm(self.make(key, "technical", priority, onset, text, **more))
         elif RANK[priority] > present.rank:

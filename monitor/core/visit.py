@@ -24,7 +24,7 @@ from monitor.core.inputs import (
     StartSession,
     WithdrawDose,
 )
-from monitor.core.limits import drop_unwatched
+from monitor.core.limits import drop_unwatched, judge_again
 from monitor.core.observe import observe_manual
 from monitor.core.protocol import Phase
 from monitor.core.session import Dose, Score, Session
@@ -100,12 +100,15 @@ def end_session(turn: Turn, given: EndSession) -> None:
 
 
 def close_session(turn: Turn, reason: str, by: str) -> None:
-    """End the session and every alarm of it; a high one that nobody saw stays latched (AL-16)."""
+    """End the session and every alarm of it; a real high one that nobody saw stays latched (AL-16)."""
     session = turn.session
     _end_alarms(turn, "the session ended")
+    if session.mode == "drill":  # without a session nothing would mark them as a drill's (S-10)
+        for alarm in list(turn.bed.latched.values()):
+            reset(turn, alarm, "monitor")
     doses = [
         {"at": dose.at.isoformat(), "amount_mg": dose.amount_mg, "route": dose.route}
-        for dose in session.given_doses()
+        for dose in session.standing
     ]
     turn.tell("SessionEnded", by=by, reason=reason, phase=session.phase, doses=doses)
     turn.bed.session = None
@@ -113,13 +116,17 @@ def close_session(turn: Turn, reason: str, by: str) -> None:
 
 
 def set_phase(turn: Turn, phase: Phase, by: str, reason: str) -> None:
-    """Move the session to a phase; limits that are not live in it end their alarms (AL-28)."""
+    """Move the session to a phase; its limits come into force, those not live in it end alarms (AL-28)."""
     session = turn.bed.session
     if session is None or session.phase == phase:
         return
+    before = {rule.limit.id for band in session.plan.values() for rule in band.rules}
     turn.bed.session = replace(session, phase=phase, phase_at=turn.now)
     turn.tell("PhaseChanged", by=by, reason=reason, phase=phase, was=session.phase)
     drop_unwatched(turn, f"not watched in phase {phase}")
+    for limit in session.protocol.limits:
+        if limit.id not in before:
+            judge_again(turn, limit)
     schedule.judge_cadence(turn)
 
 
@@ -129,7 +136,7 @@ def record_dose(turn: Turn, given: RecordDose) -> None:
     if session is None:
         turn.refuse("RecordDose", "there is no session", given.by)
         return
-    if session.held and not session.given_doses() and not given.reason.strip():
+    if session.held and not session.standing and not given.reason.strip():
         names = ", ".join(METRICS[metric].label for metric in session.held)
         turn.refuse("RecordDose", f"the hold prompt stands ({names} above the line): give a reason", given.by)
         return
@@ -160,7 +167,7 @@ def record_dose(turn: Turn, given: RecordDose) -> None:
 def end_dosing(turn: Turn, given: EndDosing) -> None:
     """Record that the infusion stopped or the last device was used."""
     session = turn.bed.session
-    doses = session.given_doses() if session else ()
+    doses = session.standing if session else ()
     if session is None or not doses:
         turn.refuse("EndDosing", "no dose is recorded", given.by)
         return
@@ -192,7 +199,7 @@ def withdraw_dose(turn: Turn, given: WithdrawDose) -> None:
         given_at=given.at.isoformat(),
     )
     schedule.anchors_moved(turn, before)
-    if not turn.session.given_doses():
+    if not turn.session.standing:
         set_phase(turn, "baseline", given.by, "the only dose was withdrawn")
 
 
@@ -269,7 +276,7 @@ def answer(turn: Turn, given: Answer) -> None:
 def confirm_ready(turn: Turn, given: ConfirmReady) -> None:
     """Take a person's word that the patient may be discharged; an override needs a reason."""
     session = turn.bed.session
-    if session is None or not session.given_doses():
+    if session is None or not session.standing:
         turn.refuse("ConfirmReady", "no session, or no dose is recorded", given.by)
         return
     judged = readiness.judge(turn.bed, turn.now)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from typing import Literal, NamedTuple
 
 Validity = Literal["valid", "questionable", "invalid"]
@@ -169,6 +170,7 @@ class Report(NamedTuple):
         return "gateway" if self.gateway_at is not None else "received"
 
 
+@lru_cache(maxsize=8192)  # the same few values come every second, and an observation never changes
 def screen(metric_name: str, number: float | None, reason: str = "") -> Observation:
     """Judge one number as it came from a device.
 
@@ -202,7 +204,7 @@ def _why_no_value(metric: Metric, number: float) -> str:
     if number in metric.sentinels:
         return f"{number:g} is a device's sign for no value"
     if number <= 0:
-        return f"{number:g} is a device's sign for no value"
+        return f"{number + 0:g} is a device's sign for no value"  # + 0: no minus before a zero
     low, high = metric.possible
     return f"{number:g} {metric.unit} is not possible (possible: {low:g} to {high:g})"
 

@@ -19,9 +19,9 @@ class Undecodable(ValueError):
     """A payload that holds no report; the text says where and why, for the quarantine."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: one is made for every message, and freezing triples its cost
 class Context:
-    """What a decoder may know besides the bytes.
+    """What a decoder may know besides the bytes; nobody changes it but in ``memory``.
 
     ``device_id`` is the device that ``beds.toml`` names for the topic (a message that names its own
     devices overrides it); ``zone`` is the device's, for times without an offset; ``options`` are the

@@ -81,7 +81,7 @@ def read_iso(given: Any, context: Context) -> Placed:
     if not isinstance(given, str):
         return None, f"time is {kind(given)}, not an ISO 8601 time: {FALLBACK}"
     text = given.strip()
-    if re.fullmatch(r"\d{4}-?\d\d-?\d\d", text):
+    if len(text) <= 10 and re.fullmatch(r"\d{4}-?\d\d-?\d\d", text):
         return None, f"time {shown(text, 30)!r} has no hour: {FALLBACK}"
     try:
         return place(datetime.fromisoformat(text), text, context)
@@ -178,7 +178,7 @@ def place(moment: datetime, text: str, context: Context) -> Placed:
     elif moment.tzinfo is None and context.zone is not None:
         moment, note = _localised(moment, context.zone, context.received_at)
     try:
-        instant = moment.astimezone(UTC)
+        instant = moment if moment.tzinfo is UTC else moment.astimezone(UTC)
     except (OverflowError, ValueError):
         return None, f"time {shown(text, 40)!r} is out of range: {FALLBACK}"
     if instant < _EARLIEST or instant > context.received_at + _LATEST_AHEAD:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -35,6 +36,40 @@ _KEYS = frozenset(
 _PARSE = TypeAdapter(dict[str, Any])
 
 
+class _Layout(NamedTuple):
+    """What the keys of ``values`` ask for: known metrics in the table's order, a note for each of the others.
+
+    ``together``: several pressures of one cuff measurement, which are judged together.
+    """
+
+    known: tuple[str, ...]
+    notes: tuple[str, ...]
+    together: bool
+
+
+# A device sends the same keys every second: what they mean is worked out once.
+@lru_cache(maxsize=1024)
+def _layout(names: tuple[str, ...]) -> _Layout:
+    given = set(names)
+    return _Layout(
+        tuple(name for name in METRICS if name in given),
+        tuple(
+            f"values.{shown(name, 40)}: unknown metric, ignored (known: {', '.join(METRICS)})"
+            for name in names
+            if name not in METRICS
+        ),
+        len(given.intersection(PRESSURES)) > 1,
+    )
+
+
+@lru_cache(maxsize=1024)
+def _strange(keys: tuple[str, ...]) -> tuple[str, ...]:
+    """Return a note for each key of a message that is not one of the format."""
+    return tuple(
+        f"{shown(key, 40)}: not a key of the native format, ignored" for key in keys if key not in _KEYS
+    )
+
+
 def decode(payload: bytes, context: Context) -> Decoded:
     """Decode a native report or presence message.
 
@@ -54,28 +89,22 @@ def decode(payload: bytes, context: Context) -> Decoded:
     online = _online(message, notes)
     if not observations and faults is None and online is None:
         raise Undecodable("nothing to keep: " + ("; ".join(notes) or "values, faults and state are empty"))
-    notes += [
-        f"{shown(key, 40)}: not a key of the native format, ignored" for key in message if key not in _KEYS
-    ]
-    boot_id = message.get("boot_id")
-    return Decoded(
-        (
-            Report(
-                context.device_id,
-                context.received_at,
-                _instant(message.get("measured_at", message.get("at")), context, notes),
-                observations,
-                faults,
-                None if boot_id is None else shown(boot_id, 64),
-                _sequence(message.get("sequence"), notes),
-                mode,
-                context.retained,
-                None,
-                online,
-                tuple(notes),
-            ),
-        )
+    notes += _strange(tuple(message))
+    report = Report(
+        context.device_id,
+        context.received_at,
+        _instant(message.get("measured_at", message.get("at")), context, notes),
+        observations,
+        faults,
+        _boot_id(message.get("boot_id")),
+        _sequence(message.get("sequence"), notes),
+        mode,
+        context.retained,
+        None,
+        online,
+        tuple(notes),
     )
+    return Decoded((report,))
 
 
 def _json_reason(fault: ValidationError) -> str:
@@ -103,16 +132,15 @@ def _observations(message: Mapping[str, Any], notes: list[str]) -> tuple[Observa
     if quality is not None and not isinstance(quality, dict):
         notes.append(f"quality is {kind(quality)}, not an object of metric: validity; ignored")
         quality = None
+    layout = _layout(tuple(values))
+    notes += layout.notes
     found: list[Observation] = []
-    pressures = 0
-    for name, given in values.items():
-        if name not in METRICS:
-            notes.append(f"values.{shown(name, 40)}: unknown metric, ignored (known: {', '.join(METRICS)})")
-            continue
-        pressures += name in PRESSURES
-        observation = screen(name, given) if type(given) in (int, float) else observe(name, given)
+    for name in layout.known:
+        given = values[name]
+        is_number = type(given) is int or type(given) is float
+        observation = screen(name, given) if is_number else observe(name, given)
         found.append(_with_quality(observation, quality.get(name)) if quality else observation)
-    return screen_pressures(tuple(found)) if pressures > 1 else tuple(found)
+    return screen_pressures(tuple(found)) if layout.together else tuple(found)
 
 
 def _with_quality(observation: Observation, word: Any) -> Observation:
@@ -150,6 +178,12 @@ def _online(message: Mapping[str, Any], notes: list[str]) -> bool | None:
         return bool(state == "online")
     notes.append(f"state {shown(state, 40)!r} is neither online nor offline: ignored")
     return None
+
+
+def _boot_id(given: Any) -> str | None:
+    if type(given) is str and len(given) <= 64 and given.isprintable():
+        return given
+    return None if given is None else shown(given, 64)
 
 
 def _sequence(given: Any, notes: list[str]) -> int | None:

@@ -7,10 +7,21 @@ took a message is not a nurse who saw it: only a person's answer ends the tellin
 
 from monitor.notify.answer import Answer, Answers
 from monitor.notify.delivery import FINAL, Dead, Notifier, Result
-from monitor.notify.message import DISCLAIMER, Notification, cancels, collected, divert, dump, load, plan
+from monitor.notify.message import (
+    CHANNEL,
+    DISCLAIMER,
+    Notification,
+    cancels,
+    collected,
+    divert,
+    dump,
+    load,
+    plan,
+)
 from monitor.notify.service import Sent, Trial, connect, try_targets
 
 __all__ = [
+    "CHANNEL",
     "DISCLAIMER",
     "FINAL",
     "Answer",

@@ -107,6 +107,12 @@ class Notifier:
         found = {name: channel.dead() for name, channel in self._channels.items()}
         return {name: dead for name, dead in found.items() if dead is not None}
 
+    def presume(self, target: str, dead: Dead | None) -> None:
+        """Take a target for dead (as before a restart, AL-38) or alive (it was tried) until more is known."""
+        channel = self._channels.get(target)
+        if channel is not None:
+            channel.presume(dead)
+
     def waiting(self) -> int:
         """Return how many messages are not settled."""
         return sum(channel.waiting() for channel in self._channels.values())
@@ -131,7 +137,7 @@ class _Waiting:
         self.notification = notification
         self.attempts = notification.attempts
         self.next_at = notification.next_at or notification.created_at
-        self.late = False
+        self.late = notification.late
 
     @property
     def late_at(self) -> datetime:
@@ -186,6 +192,10 @@ class _Channel:
     def dead(self) -> Dead | None:
         with self._changed:
             return self._failing if self._dead else None
+
+    def presume(self, dead: Dead | None) -> None:
+        with self._changed:
+            self._failing, self._dead = dead, dead is not None
 
     def waiting(self) -> int:
         with self._changed:

@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
+from monitor.clockface import Clockface
 from monitor.config import Configuration, Notify
 from monitor.core.alarms import Alarm
 from monitor.core.outcomes import Outcome
@@ -36,7 +37,8 @@ class Notification(NamedTuple):
 
     ``key`` is its identity: the same key is never sent twice on purpose. After ``deadline_at`` it is too old
     to be sent (P-36). ``next_at``: when it is tried next (``None``: at once). ``follow_up``: it tells of an
-    alarm that somebody accepted or that ended, so it outlives the alarm.
+    alarm that somebody accepted or that ended, so it outlives the alarm. ``late``: its next channel has been
+    told already.
     """
 
     key: str
@@ -53,6 +55,7 @@ class Notification(NamedTuple):
     attempts: int = 0
     next_at: datetime | None = None
     follow_up: bool = False
+    late: bool = False
 
 
 def dump(notification: Notification) -> str:
@@ -81,8 +84,6 @@ def plan(
         now: the instant of the decision: what a message's age counts from, aware UTC.
         link: makes the address where one person answers one alarm; without it there is none.
     """
-    if outcome.session_id and (bed.session is None or bed.session.session_id != outcome.session_id):
-        return ()  # its session ended in the same turn: cancelled, as it would be a turn later
     holders = _holders(outcome, bed, configuration.clinic.notify)
     if not holders:
         return ()
@@ -97,29 +98,29 @@ def plan(
     return tuple(made)
 
 
-def collected(words: str, target: str, configuration: Configuration, now: datetime) -> Notification:
+def collected(
+    words: str, target: str, mode: Mode, configuration: Configuration, now: datetime
+) -> Notification:
     """Return the message for alarms that were told together, because there were too many (AL-55)."""
-    notify = configuration.clinic.notify
-    title = f"[{configuration.clinic.site.name}] {words}"
-    body = "\n".join([words, DISCLAIMER])
+    notify, drill = configuration.clinic.notify, mode == "drill"
+    title = f"{'DRILL ' if drill else ''}[{configuration.clinic.site.name}] {words}"
+    body = "\n".join([*([EXERCISE] if drill else []), words, DISCLAIMER])
     until = now + timedelta(seconds=notify.lifetime_s)
-    key = f"collected/{target}/{now.isoformat()}"
-    return Notification(
-        key, "", STATION, "", target, "medium", "real", title, body, now, until, follow_up=True
-    )
+    key = f"collected/{target}/{mode}/{now.isoformat()}"
+    return Notification(key, "", STATION, "", target, "medium", mode, title, body, now, until, follow_up=True)
 
 
 def cancels(outcome: Outcome, bed: Bed) -> tuple[str, ...]:
-    """Return the alarms whose queued messages an outcome ends (P-35): known to a person, or of no session.
+    """Return the alarms whose queued messages an outcome ends (P-35): known to a person, or of a drill's end.
 
-    An alarm that merely ended cancels nothing: its first notice goes out all the same (P-47).
+    An alarm that merely ended cancels nothing, nor does the end of a real session: its first notice goes out
+    all the same (P-47).
     """
     name = outcome.outcome
     if name in ("AlarmAccepted", "AlarmAcknowledged", "AlarmReset"):
         return (outcome.alarm_id,)
-    if name == "AlarmEnded" and outcome.session_id and bed.session is None:
-        return (outcome.alarm_id,)
-    return tuple(bed.latched) if name == "SessionEnded" else ()
+    over = name == "AlarmEnded" and outcome.mode == "drill" and bed.session is None
+    return (outcome.alarm_id,) if over else ()
 
 
 def divert(failed: Notification, notify: Notify, now: datetime) -> tuple[Notification, ...]:
@@ -134,6 +135,7 @@ def divert(failed: Notification, notify: Notify, now: datetime) -> tuple[Notific
         deadline_at=now + timedelta(seconds=notify.lifetime_s),
         attempts=0,
         next_at=None,
+        late=False,
         body=f"{failed.body}\nsent here because {failed.target} was not reached",
     )
     return (fresh,)
@@ -229,7 +231,7 @@ def _notification(
         outcome.session_id,
         target,
         priority,
-        _mode(bed),
+        outcome.mode or "real",
         title,
         body,
         now,
@@ -238,20 +240,18 @@ def _notification(
     )
 
 
-def _mode(bed: Bed) -> Mode:
-    return bed.session.mode if bed.session is not None else "real"
-
-
 def _text(outcome: Outcome, bed: Bed, configuration: Configuration, now: datetime) -> tuple[str, list[str]]:
     """Return title and lines of a message (AL-44)."""
     zone = ZoneInfo(configuration.clinic.site.zone)
     alarm, place = _alarm(outcome, bed), _place(bed.bed_id, configuration)
-    drill = _mode(bed) == "drill"
-    what = _what(outcome, alarm)
+    near = alarm.onset_at if alarm else outcome.at
+    clock = Clockface(configuration.clinic.site.zone, (near, now))
+    drill = outcome.mode == "drill"
+    what = _shortened(clock.words(_what(outcome, alarm), near))
     title = f"{'DRILL ' if drill else ''}{_opening(outcome)}, {place}: {what}"
     lines = [EXERCISE] if drill else []
     lines.append(f"{_opening(outcome)}, {outcome.kind or 'technical'}, {place}")
-    lines.append(_why(outcome, alarm))
+    lines.append(clock.words(_why(outcome, alarm), near))
     lines += _times(alarm, bed, zone, now)
     if bed.session is not None:
         lines.append(f"session minute {int((now - bed.session.started_at).total_seconds() // 60)}")
@@ -278,9 +278,12 @@ def _opening(outcome: Outcome) -> str:
 def _what(outcome: Outcome, alarm: Alarm | None) -> str:
     metric, value = METRICS.get(outcome.metric), outcome.value
     if metric is None or value is None or outcome.kind != "physiological":
-        text = alarm.text if alarm else outcome.reason
-        return text if len(text) <= 100 else f"{text[:99]}…"
+        return alarm.text if alarm else outcome.reason
     return f"{metric.label} {_number(outcome.metric, value)}"
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= 100 else f"{text[:99]}…"
 
 
 def _why(outcome: Outcome, alarm: Alarm | None) -> str:

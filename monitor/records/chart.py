@@ -15,11 +15,11 @@ from reportlab.lib.colors import Color, HexColor
 from reportlab.lib.units import mm
 from reportlab.platypus import Flowable
 
+from monitor.clockface import Clockface, instant
 from monitor.core.protocol import RANK
 from monitor.core.record import Trace
 from monitor.core.vitals import METRICS
 from monitor.records.bands import Bound, Stretch, stretches
-from monitor.records.clockface import Clockface, instant
 from monitor.records.story import CUFF, AlarmStory, Cuff, Story, runs, signed
 from monitor.records.typeface import BOLD, REGULAR, fit, spell
 

@@ -17,11 +17,11 @@ from uuid import UUID, uuid5
 
 from fhir.resources.R4B.bundle import Bundle
 
+from monitor.clockface import Clockface, instant
 from monitor.config import Site
 from monitor.core.outcomes import Outcome
 from monitor.core.record import SessionRecord, Trace
 from monitor.core.vitals import METRICS
-from monitor.records.clockface import Clockface, instant
 from monitor.records.sections import SCALES
 from monitor.records.story import ANSWERS, CUFF, AlarmStory, Cuff, Dose, Gap, Story, lowest_and_highest
 from monitor.records.table import digest

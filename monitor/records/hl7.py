@@ -13,11 +13,11 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import NamedTuple
 
+from monitor.clockface import Clockface, instant
 from monitor.config import Site
 from monitor.core.outcomes import Outcome
 from monitor.core.record import SessionRecord, Trace
 from monitor.core.vitals import METRICS
-from monitor.records.clockface import Clockface, instant
 from monitor.records.sections import SCALES
 from monitor.records.story import ANSWERS, CUFF, AlarmStory, Cuff, Dose, Gap, Story, lowest_and_highest
 

@@ -29,10 +29,10 @@ from reportlab.platypus import (
 from reportlab.platypus.doctemplate import BaseDocTemplate
 from reportlab.platypus.frames import Frame
 
+from monitor.clockface import Clockface
 from monitor.config import Site
 from monitor.core.record import SessionRecord
 from monitor.records.chart import Chart
-from monitor.records.clockface import Clockface
 from monitor.records.sections import STRUCK, Section, facts, sections
 from monitor.records.story import Story
 from monitor.records.table import digest

@@ -205,8 +205,9 @@ def _instant(text: str | None) -> Any:
 def _entry(one: dict[str, Any]) -> Entry:
     if one["outcome"] not in get_args(OutcomeName):
         raise ValueError(f"unknown outcome {one['outcome']!r}")
-    chosen = {key: one[key] for key in Outcome._fields}
-    return Entry(int(one["id"]), Outcome(**{**chosen, "at": _instant(one["at"])}))
+    mode = one.get("mode", "")  # an outcome of no session has none, nor has one of an older version
+    chosen = {**one, "mode": mode, "at": _instant(one["at"])}
+    return Entry(int(one["id"]), Outcome(*(chosen[key] for key in Outcome._fields)))
 
 
 def _delivery(one: dict[str, Any]) -> Delivery:

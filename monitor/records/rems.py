@@ -15,9 +15,9 @@ from datetime import date, datetime, timedelta
 from importlib import resources
 from typing import Any, NamedTuple
 
+from monitor.clockface import Clockface
 from monitor.config import Site
 from monitor.core.record import SessionRecord
-from monitor.records.clockface import Clockface
 from monitor.records.sections import SCALES
 from monitor.records.story import Cuff, Story
 from monitor.records.table import digest

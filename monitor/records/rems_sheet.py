@@ -10,9 +10,9 @@ from itertools import groupby
 
 from reportlab.platypus import Flowable
 
+from monitor.clockface import Clockface
 from monitor.config import Site
 from monitor.core.record import SessionRecord
-from monitor.records.clockface import Clockface
 from monitor.records.pdf import lay_out, pairs, table_of
 from monitor.records.rems import NOTICE, VERSION, Field, prefill
 from monitor.records.sections import Section

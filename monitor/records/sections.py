@@ -11,10 +11,10 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Any, NamedTuple
 
+from monitor.clockface import Clockface, duration
 from monitor.core.outcomes import Outcome
 from monitor.core.record import Trace
 from monitor.core.vitals import METRICS
-from monitor.records.clockface import Clockface, duration
 from monitor.records.story import ANSWERS, AlarmStory, Cuff, Due, Gap, Story
 
 SCALES = {"moaas": "MOAA/S (0 to 5)", "dissociation": "dissociation (0 to 4)", "nausea": "nausea (0 to 3)"}

@@ -12,11 +12,11 @@ from datetime import datetime, timedelta
 from statistics import median
 from typing import Any, NamedTuple
 
+from monitor.clockface import instant
 from monitor.core.outcomes import Outcome, OutcomeName
 from monitor.core.protocol import RANK, Checkpoint, Criterion, Priority
 from monitor.core.record import Delivery, SessionRecord, Trace
 from monitor.core.vitals import METRICS
-from monitor.records.clockface import instant
 
 CUFF = ("nibp_systolic", "nibp_diastolic", "nibp_mean", "nibp_pulse_rate")
 # Where a protocol watches a metric it says how old a value may be; for what no protocol watches, this.

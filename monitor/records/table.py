@@ -17,11 +17,11 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
+from monitor.clockface import Clockface, instant
 from monitor.config import Site
 from monitor.core.outcomes import as_json
 from monitor.core.record import SessionRecord, Trace
 from monitor.core.vitals import METRICS
-from monitor.records.clockface import Clockface, instant
 
 LAYOUT = "afterwatch-record/1"
 SIGNATURE = "RecordSigned"
@@ -200,12 +200,7 @@ def _readings(trace: Trace, clock: Clockface) -> Iterator[list[str]]:
 
 def _entry_row(number: int, outcome: Any, clock: Clockface) -> dict[str, Any]:
     fields = entry_fields(outcome)
-    own = {
-        "id": number,
-        "bed_id": fields["bed_id"],
-        "session_id": fields["session_id"],
-        "detail": fields["detail"],
-    }
+    own = {key: fields[key] for key in ("bed_id", "session_id", "mode", "detail") if key in fields}
     return {
         "line": "entry",
         **_at(outcome.at, clock),
@@ -215,7 +210,7 @@ def _entry_row(number: int, outcome: Any, clock: Clockface) -> dict[str, Any]:
             key: fields[key]
             for key in ("value", "metric", "rule", "kind", "priority", "alarm_id", "by", "reason")
         },
-        "detail": _compact(own),
+        "detail": _compact({"id": number, **own}),
     }
 
 

@@ -157,8 +157,8 @@ class Embedded:
             reports = [
                 report_of(row, names)
                 for row in db.execute(
-                    f"SELECT {REPORT} FROM reading WHERE bed=? AND received_at BETWEEN ? AND ? ORDER BY id",
-                    (bed, first, last),
+                    f"SELECT {REPORT} FROM reading WHERE id >= ? AND id < ? AND bed=? ORDER BY id",
+                    (_arrived(db, first), _arrived(db, last + 1), bed),
                 )
             ]
         devices = [one for one in asked if one[0] < told and isinstance(one[1], Associate | Dissociate)]
@@ -288,6 +288,20 @@ class Embedded:
             return {table: db.execute(f"SELECT count(*) FROM {table}").fetchone()[0] for table in tables}
 
 
+def _arrived(db: sqlite3.Connection, at: int) -> int:
+    """Return the number of the first reading that arrived at an instant or later: they arrive in order."""
+    low, high = 0, 1 + int(db.execute("SELECT coalesce(max(id), 0) FROM reading").fetchone()[0])
+    while low < high:
+        middle = (low + high) // 2
+        # After a removal the first numbers are not there: the next one that is speaks for them.
+        row = db.execute("SELECT id, received_at FROM reading WHERE id >= ? LIMIT 1", (middle,)).fetchone()
+        if row is None or row[1] >= at:
+            high = middle
+        else:
+            low = row[0] + 1
+    return low
+
+
 def _rows(
     db: sqlite3.Connection, bed_id: str, from_at: int, to_at: int, metrics: Sequence[str]
 ) -> Iterator[tuple[str, list[tuple[Any, ...]]]]:
@@ -298,7 +312,7 @@ def _rows(
         return
     wide = "".join(f", {name}" for name in metrics)
     by_number = {number: name for name, number in names.items()}
-    for (device,) in levels.devices(db):
+    for device in levels.devices(db, bed):
         query = (
             f"SELECT at, extra{wide} FROM reading INDEXED BY reading_of_device "
             "WHERE device=? AND at BETWEEN ? AND ? AND bed=? ORDER BY at"
@@ -312,14 +326,21 @@ def _of_device(device: str, rows: list[tuple[Any, ...]], metrics: Sequence[str])
     for row in rows:
         if row[1] is not None:
             _take_extra(special, device, row[0] / 1e6, row[1], metrics)
-    plain = [row for row in rows if row[1] is None]
-    for place, name in enumerate(metrics, 2):
-        kept = [(row[0] / 1e6, row[place]) for row in plain if row[place] is not None]
+    plain = [row for row in rows if row[1] is None] if special else rows
+    instants, _, *columns = zip(*plain, strict=True) if plain else ((), (), *((),) * len(metrics))
+    every_at = [at / 1e6 for at in instants]
+    for name, column in zip(metrics, columns, strict=True):
+        at, values = every_at, list(column)
+        if None in column:
+            at = [one for one, value in zip(every_at, column, strict=True) if value is not None]
+            values = [value for value in column if value is not None]
         own = special.get((name, device))
         if own:
-            yield _trace(name, device, {at: (value, "") for at, value in kept} | own)
-        elif kept:
-            yield Trace(name, device, [at for at, _ in kept], [value for _, value in kept], {})
+            yield _trace(
+                name, device, {one: (value, "") for one, value in zip(at, values, strict=True)} | own
+            )
+        elif values:
+            yield Trace(name, device, at, values, {})
 
 
 def _take_extra(

@@ -27,6 +27,9 @@ from monitor.series.levels import overview
 from monitor.series.points import PROBE, VITALS
 
 REFUSED = (400, 413, 422)  # this batch, or something in it; anything else concerns the store
+# What stores say when they took a batch but for what is too old for them; 2.0 says it with a 500.
+PARTLY = "partial write"
+TOO_OLD = re.compile(r"(beyond|outside)( of)?( the)? retention", re.IGNORECASE)
 
 
 class Unreachable(Exception):
@@ -71,7 +74,8 @@ class Influx:
         try:
             self._post([line])
         except ApiException as fault:
-            raise Unreachable(f"{_reason(fault)}; health: {self._health()}") from fault
+            reason = f"{_reason(fault)}; health: {self._health()}"
+            raise Unreachable(reason, _retry_after(fault)) from fault
 
     def _health(self) -> str:
         try:
@@ -93,10 +97,12 @@ class Influx:
         try:
             self._post(lines)
         except ApiException as fault:
-            if fault.status not in REFUSED:
-                raise Unreachable(_reason(fault), _retry_after(fault)) from fault
-            if len(lines) == 1 or "retention" in _reason(fault):  # it dropped the old ones, and says so
-                return [_reason(fault)]
+            reason = _reason(fault)
+            partly = PARTLY in reason
+            if fault.status not in REFUSED and not partly:
+                raise Unreachable(reason, _retry_after(fault)) from fault
+            if len(lines) == 1 or (partly and TOO_OLD.search(reason)):
+                return [reason]
             middle = len(lines) // 2
             return self.write(lines[:middle]) + self.write(lines[middle:])
         return []
@@ -170,10 +176,11 @@ class Influx:
         traces: list[Trace] = []
         query = f'SELECT {columns} FROM "{VITALS}" WHERE {where} GROUP BY time({every_s}s), device fill(none)'
         for series in self.query(query):
-            at, *rest = map(list, zip(*series["values"], strict=True))
+            at, *ends = zip(*series["values"], strict=True)
+            begins = [begin / 1e6 for begin in at]
             for place, name in enumerate(metrics):
-                rows = zip(at, rest[2 * place], rest[2 * place + 1], strict=True)
-                trace = overview(name, series["tags"]["device"], rows, every_s)
+                lows, highs = ends[2 * place], ends[2 * place + 1]
+                trace = overview(name, series["tags"]["device"], begins, lows, highs, every_s)
                 if trace.at:
                     traces.append(trace)
         return _ordered(traces)

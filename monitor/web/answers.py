@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any, Literal, NamedTuple
-from zoneinfo import ZoneInfo
 
 from fastapi import APIRouter, Form, HTTPException, Request
 from fastapi.responses import RedirectResponse, Response
 
+from monitor.clockface import Clockface
 from monitor.core.alarms import Alarm
 from monitor.core.inputs import Accept, Reject
 from monitor.core.ownership import UNANSWERED
@@ -85,14 +85,14 @@ def _shown(house: House, link: Link) -> dict[str, Any]:
     """Return what the page says of the alarm."""
     bed = house.bed(link.bed_id)
     alarm = _meant(bed, link.alarm_id)
-    site, now = house.configuration.clinic.site, house.desk.now()
+    zone, now = house.configuration.clinic.site.zone, house.desk.now()
     shown: dict[str, Any] = {"alarm": alarm, "bed_label": house.label_of(link.bed_id)}
     if alarm is not None:
-        own = alarm.ownership
+        own, clock = alarm.ownership, Clockface(zone, (alarm.onset_at, now))
         shown |= {
-            "text": alarm.text.replace("mm[Hg]", "mmHg").replace(" Cel", " °C"),
+            "text": clock.words(alarm.text, alarm.onset_at).replace("mm[Hg]", "mmHg").replace(" Cel", " °C"),
             "shape": "technical" if (alarm.kind, alarm.priority) == ("technical", "low") else alarm.priority,
-            "since": f"{alarm.onset_at.astimezone(ZoneInfo(site.zone)):%H:%M}",
+            "since": clock.time(alarm.onset_at),
             "minutes": int((now - alarm.onset_at).total_seconds() // 60),
             "drill": bed.session is not None and bed.session.mode == "drill",
             "owner": own.owner if own.state == "accepted" else "",

@@ -14,7 +14,7 @@ from typing import Any
 from fastapi import APIRouter, Depends, FastAPI, Request
 from fastapi.responses import JSONResponse, Response
 from fastapi.staticfiles import StaticFiles
-from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, ProcessCollector, generate_latest
 
 from monitor.config import Configuration
 from monitor.web import admin, care, drills, entry, limits, live, pages, records, whatif
@@ -89,14 +89,12 @@ def _fixed(configuration: Configuration) -> dict[str, Any]:
 
 
 def _furnish(site: Site, house: House) -> None:
-    api = APIRouter(prefix="/api/v1")
-    api.include_router(live.routes(house))
-    api.include_router(entry.routes(house))
+    for room in (live, entry):
+        site.include_router(room.routes(house), prefix="/api/v1")
     # Who asks is judged before what they sent: a stranger learns nothing about the forms.
     for room in (care, limits, records, whatif, drills, admin):
-        api.include_router(room.routes(house), dependencies=[Depends(house.seat)])
-    api.include_router(_protocols(house))
-    site.include_router(api)
+        site.include_router(room.routes(house), prefix="/api/v1", dependencies=[Depends(house.seat)])
+    site.include_router(_protocols(house), prefix="/api/v1")
     site.include_router(_machines(house))
     site.include_router(pages.routes(house))
     site.mount(pages.static_path(), StaticFiles(directory=pages.STATIC), name="static")
@@ -174,6 +172,8 @@ def _figures(house: House, registry: CollectorRegistry) -> Callable[[], None]:
     build_s = Gauge("afterwatch_frame_build_seconds", "Time to make the last frame.", registry=registry)
     dropped = Counter("afterwatch_pages_dropped", "Pages let go for being slow.", registry=registry)
     check = Gauge("afterwatch_health", "Numbers of the self-check.", ["name"], registry=registry)
+    ProcessCollector(registry=registry)
+    more: dict[str, Gauge] = {}
     told = {"frames": 0, "dropped": 0}
 
     def update() -> None:
@@ -193,5 +193,9 @@ def _figures(house: House, registry: CollectorRegistry) -> Callable[[], None]:
         for name, value in house.desk.health().items():
             if isinstance(value, (int, float)):
                 check.labels(name).set(value)
+        for name, value in house.options.figures().items():
+            if name not in more:
+                more[name] = Gauge(f"afterwatch_{name}", "See docs/operating.md.", registry=registry)
+            more[name].set(value)
 
     return update

@@ -1,14 +1,16 @@
 """One session as a chart and a table: traces, limits over time, marks.
 
 Law: a record is read, never computed anew. The limits over time are those that the core's
-own function gives for what is in the log (phases, baseline, changes). A gap stays a gap.
+own function gives for what is in the log (phases, baseline, changes). A gap stays a gap. A long span is
+drawn by the lowest and the highest of ten seconds, which is all that a screen can show of it; whoever looks
+closer is given every value.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from monitor.core.outcomes import Outcome
@@ -18,7 +20,9 @@ from monitor.core.session import LimitChange, Point, Session
 from monitor.web.desk import Archive
 from monitor.web.wall import limits_of, ms
 
-THIN_ABOVE_S = 6 * 3600.0  # a longer session is thinned; extremes are kept (SessionRecord's Trace)
+EXACT_S = 3600.0  # a span as long as this, and the newest part of a longer one, is told value by value
+INTERVAL_S = 10.0  # else the lowest and the highest of so long: 3 pixels of an hour on a wide screen
+NEWEST_S = 600.0
 CHARTED = (
     "spo2",
     "heart_rate",
@@ -66,25 +70,51 @@ MARKED = frozenset(
 def gather(archive: Archive, summary: SessionSummary, now: datetime) -> dict[str, Any]:
     """Return everything a session page draws, as JSON values."""
     ended = summary.ended_at or now
-    long = (ended - summary.started_at).total_seconds() > THIN_ABOVE_S
     entries = archive.log(session_id=summary.session_id)
-    traces = archive.traces(
-        summary.bed_id,
-        summary.started_at,
-        ended + timedelta(seconds=1),
-        metrics=CHARTED,
-        every_s=5.0 if long else 0.0,
-    )
     protocol = archive.protocol_of(summary.session_id)
     return {
         "from": ms(summary.started_at),
         "to": ms(ended),
         "live": summary.ended_at is None,
-        "traces": [_trace(one) for one in traces],
+        "traces": traces(archive, summary.bed_id, summary.started_at, ended + timedelta(seconds=1)),
+        "every_s": every_s(summary.started_at, ended),
         "bands": list(bands(protocol, summary, [entry.outcome for entry in entries])),
         "marks": [_mark(entry) for entry in entries if entry.outcome.outcome in MARKED],
         "last_id": entries[-1].id if entries else 0,
     }
+
+
+def every_s(from_at: datetime, to_at: datetime) -> float:
+    """Return how long the intervals are by which a span is drawn, in seconds; 0: every value."""
+    return INTERVAL_S if (to_at - from_at).total_seconds() > EXACT_S else 0.0
+
+
+def traces(archive: Archive, bed_id: str, from_at: datetime, to_at: datetime) -> list[dict[str, Any]]:
+    """Return a bed's traces in a span: by intervals if it is long, but the newest part value by value.
+
+    A live page goes on from the last value: an interval that is not over would stand in its way.
+    """
+    step_s = every_s(from_at, to_at)
+    newest = from_at
+    if step_s:
+        newest = datetime.fromtimestamp((to_at.timestamp() - NEWEST_S) // step_s * step_s, UTC)
+    exact = archive.traces(bed_id, newest, to_at, metrics=CHARTED)
+    if not step_s:
+        return [_trace(one) for one in exact]
+    last = newest - timedelta(microseconds=1)
+    found = {
+        (one.metric, one.device_id): one
+        for one in archive.traces(bed_id, from_at, last, metrics=CHARTED, every_s=step_s)
+    }
+    for one in exact:
+        key = (one.metric, one.device_id)
+        found[key] = _joined(found[key], one) if key in found else one
+    return [_trace(one) for one in found.values()]
+
+
+def _joined(before: Trace, after: Trace) -> Trace:
+    marks = before.marks | {len(before.at) + place: reason for place, reason in after.marks.items()}
+    return before._replace(at=before.at + after.at, values=before.values + after.values, marks=marks)
 
 
 def _trace(trace: Trace) -> dict[str, Any]:

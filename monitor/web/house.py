@@ -81,7 +81,8 @@ class Options:
 
     ``read_answer(token)`` returns the bed, the alarm and the holder of an answer link, and raises ValueError
     with what to tell the person; ``duty_changed()`` is called when other people are on duty;
-    ``test_routes()`` sends a message to every target and returns a row for each.
+    ``test_routes()`` sends a message to every target and returns a row for each; ``figures()`` returns what
+    Prometheus is told beside the desk's health, by name.
     """
 
     exports: Mapping[str, Export] = field(default_factory=dict)
@@ -89,6 +90,7 @@ class Options:
     read_answer: Callable[[str], tuple[str, str, str]] | None = None
     duty_changed: Callable[[], None] = lambda: None
     test_routes: Callable[[], Sequence[Mapping[str, Any]]] | None = None
+    figures: Callable[[], Mapping[str, float]] = dict
     ledger: Path | None = None
 
 

@@ -1,14 +1,16 @@
 """The wall's heart: one numbered frame of all beds, made once, the same bytes for every page.
 
 Law: a page gets the newest frame or none; nothing waits in line for a slow page, and no page can slow
-another. A frame goes out every second, and at once when an alarm, a phase or a pause changed.
+another. A frame goes out every second, and at once when an alarm, a phase or a pause changed. While no page
+looks nothing is made, and the first one that looks again gets a frame of that moment, never an old one.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import orjson
@@ -32,7 +34,7 @@ class Hub:
         self._fixed = dict(fixed)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._wake = asyncio.Event()
-        self._fresh = asyncio.Condition()
+        self._fresh = asyncio.Event()
         self._pending = False
         self._cache: dict[str, tuple[Bed, bytes]] = {}
         self._signatures: dict[str, tuple[Bed, tuple[Any, ...]]] = {}
@@ -45,9 +47,12 @@ class Hub:
     # --- from the loop's thread -----------------------------------------------------------------------
 
     def changed(self) -> None:
-        """Say that a bed changed; cheap, from any thread, as often as it happens."""
+        """Say that a bed changed; cheap, from any thread, as often as it happens.
+
+        Whoever opens the first page just now is not missed: it is counted before its frame is made.
+        """
         loop = self._loop
-        if loop is None or self._pending:
+        if loop is None or self._pending or not self.pages:
             return
         self._pending = True
         try:
@@ -57,30 +62,43 @@ class Hub:
 
     # --- in the server's loop -------------------------------------------------------------------------
 
-    async def run(self) -> None:
-        """Build frames until cancelled."""
-        self._loop = asyncio.get_running_loop()
-        self._wake, self._fresh, self._pending = asyncio.Event(), asyncio.Condition(), False
+    @contextmanager
+    def looking(self) -> Iterator[None]:
+        """Count a page while it looks."""
+        self.pages += 1
+        self._wake.set()
         try:
-            due = 0.0
+            yield
+        finally:
+            self.pages -= 1
+
+    async def run(self) -> None:
+        """Build frames while somebody looks, until cancelled."""
+        self._loop = asyncio.get_running_loop()
+        self._wake, self._fresh = asyncio.Event(), asyncio.Event()
+        due = 0.0
+        try:
             while True:
-                if self._urgent() or time.monotonic() >= due:
+                self._wake.clear()
+                self._pending = False
+                if not self.pages:
+                    self.frame, due = "", 0.0
+                elif self._urgent() or time.monotonic() >= due:
                     due = time.monotonic() + PERIOD_S
-                    await self._publish()
-                await asyncio.sleep(SOONEST_S)
-                await self._sleep_until(due)
+                    self._publish()
+                await self._rest(due)
         finally:
             self._loop = None
 
-    async def _sleep_until(self, due: float) -> None:
-        self._pending = False
-        left = due - time.monotonic()
-        if left > 0 and not self._wake.is_set():
-            try:
-                await asyncio.wait_for(self._wake.wait(), left)
-            except TimeoutError:
-                return
-        self._wake.clear()
+    async def _rest(self, due: float) -> None:
+        """Wait until a frame may be wanted; without a page that is when one comes."""
+        if not self.pages:
+            await self._wake.wait()
+            return
+        await asyncio.sleep(SOONEST_S)
+        timer = asyncio.get_running_loop().call_later(max(0.0, due - time.monotonic()), self._wake.set)
+        await self._wake.wait()
+        timer.cancel()
 
     def _urgent(self) -> bool:
         """Say whether something changed that cannot wait; looks only at beds that are not the same value."""
@@ -89,18 +107,18 @@ class Hub:
             known = self._signatures.get(name)
             if known is not None and known[0] is bed:
                 continue
-            now = signature(bed)
+            now = _signature(bed)
             urgent = urgent or known is None or known[1] != now
             self._signatures[name] = (bed, now)
         return urgent
 
-    async def _publish(self) -> None:
+    def _publish(self) -> None:
         begun = time.perf_counter()
         self.number += 1
         self.frame = self.build()
         self.build_s = time.perf_counter() - begun
-        async with self._fresh:
-            self._fresh.notify_all()
+        self._fresh.set()
+        self._fresh = asyncio.Event()
 
     def build(self) -> str:
         """Return the beds as they are now, under the present number, as JSON text."""
@@ -125,9 +143,16 @@ class Hub:
 
     async def next_frame(self, seen: int) -> int:
         """Wait until there is a frame newer than ``seen``; return its number."""
-        async with self._fresh:
-            await self._fresh.wait_for(lambda: self.number != seen and bool(self.frame))
+        while self.number == seen or not self.frame:
+            await self._fresh.wait()
         return self.number
+
+
+def _signature(bed: Bed) -> tuple[Any, ...]:
+    try:
+        return signature(bed)
+    except Exception:  # noqa: BLE001 - it is shown as a bed that cannot be shown; the wall goes on
+        return ()
 
 
 def _show(name: str, bed: Bed) -> dict[str, Any]:

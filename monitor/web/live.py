@@ -48,13 +48,12 @@ def routes(house: House) -> APIRouter:
         if house.hub.pages >= MOST_PAGES:
             await socket.close(4429, "too many pages are open")
             return
-        house.hub.pages += 1
         listening = asyncio.create_task(_listen(house, socket, seat))
-        try:
-            await _speak(house, socket, listening)
-        finally:
-            house.hub.pages -= 1
-            listening.cancel()
+        with house.hub.looking():
+            try:
+                await _speak(house, socket, listening)
+            finally:
+                listening.cancel()
 
     return router
 
@@ -65,7 +64,8 @@ async def _speak(house: House, socket: WebSocket, listening: asyncio.Task[None])
     try:
         while not listening.done():
             seen = await house.hub.next_frame(seen)
-            await asyncio.wait_for(socket.send_text(house.hub.frame), SEND_WITHIN_S)
+            async with asyncio.timeout(SEND_WITHIN_S):
+                await socket.send_text(house.hub.frame)
             if time.monotonic() - looked_at > LOOK_AGAIN_S:
                 looked_at = time.monotonic()
                 if house.doors.read(socket.cookies.get(Doorkeeper.COOKIE)) is None:

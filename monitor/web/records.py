@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import asdict
-from datetime import UTC, datetime
+from datetime import datetime, timedelta
 from statistics import median
 from typing import Annotated, Any, Literal
+from zoneinfo import ZoneInfo
 
 import orjson
 from fastapi import APIRouter, HTTPException, Query, Request, Response
@@ -77,8 +78,8 @@ def _reading(house: House) -> APIRouter:
             bed_id=bed,
             protocol=protocol,
             mode=mode if seat.may("record") else "drill",
-            from_at=_aware(from_at),
-            to_at=_aware(to_at),
+            from_at=from_at and _instant(house, from_at),
+            to_at=to_at and _instant(house, to_at),
             had_alarms=had_alarms,
             limit=limit,
         )
@@ -94,6 +95,18 @@ def _reading(house: House) -> APIRouter:
         house.ledger.write(seat.name, "read", f"chart of {session_id}")
         found = chart.gather(house.archive, summary, house.desk.now())
         return Response(orjson.dumps(found, default=str), media_type="application/json")
+
+    @router.get("/sessions/{session_id}/traces", summary="A part of the chart, looked at closely")
+    def session_traces(
+        session_id: str, request: Request, from_at: datetime, to_at: datetime
+    ) -> Response:  # it is the same look as that of the chart, so it is not written down again
+        _, summary = allowed(house, request, session_id)
+        begin = max(_instant(house, from_at), summary.started_at)
+        last = (summary.ended_at or house.desk.now()) + timedelta(seconds=1)
+        end = min(_instant(house, to_at), last)
+        found = chart.traces(house.archive, summary.bed_id, begin, max(begin, end))
+        content = {"traces": found, "every_s": chart.every_s(begin, end)}
+        return Response(orjson.dumps(content, default=str), media_type="application/json")
 
     @router.get("/sessions/{session_id}/log", summary="What happened, oldest first")
     def log(
@@ -130,7 +143,11 @@ def _reading(house: House) -> APIRouter:
     ) -> dict[str, Any]:
         house.reader(request, "record")
         names = ("AlarmRaised", "AlarmAcknowledged", "AlarmEnded")
-        entries = house.archive.log(names=names, from_at=_aware(from_at), to_at=_aware(to_at))
+        entries = house.archive.log(
+            names=names,
+            from_at=from_at and _instant(house, from_at),
+            to_at=to_at and _instant(house, to_at),
+        )
         return indicators(entry.outcome for entry in entries)
 
     return router
@@ -227,7 +244,6 @@ def indicators(outcomes: Iterable[Outcome]) -> dict[str, Any]:
     }
 
 
-def _aware(at: datetime | None) -> datetime | None:
-    if at is None:
-        return None
-    return at.replace(tzinfo=UTC) if at.tzinfo is None else at
+def _instant(house: House, at: datetime) -> datetime:
+    """Return the instant that is meant: a time without an offset is the site's, as its calendar is."""
+    return at if at.tzinfo else at.replace(tzinfo=ZoneInfo(house.configuration.clinic.site.zone))

@@ -15,6 +15,7 @@ import re
 import secrets
 import threading
 import time
+from base64 import b64encode
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
@@ -59,7 +60,7 @@ class Users:
         """Read the file; it is made with the first person."""
         self.path = path
         self._hasher = PasswordHasher()
-        self._nobody = self._hasher.hash(secrets.token_hex(16))
+        self._nobody = _no_password(self._hasher)
         self._lock = threading.RLock()
         self._seen: tuple[int, int, int] | None = None
         self._accounts: dict[str, Account] = {}
@@ -257,6 +258,16 @@ def signing_key(path: Path) -> bytes:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_whole(path, secrets.token_hex(32).encode())
     return path.read_bytes()
+
+
+def _no_password(hasher: PasswordHasher) -> str:
+    """Return a hash that no password fits and that takes as long to refuse; nothing is worked out for it."""
+    cost = f"m={hasher.memory_cost},t={hasher.time_cost},p={hasher.parallelism}"
+    salt, digest = (
+        b64encode(secrets.token_bytes(size)).decode().rstrip("=")
+        for size in (hasher.salt_len, hasher.hash_len)
+    )
+    return f"$argon2id$v=19${cost}${salt}${digest}"
 
 
 def _roles(roles: Sequence[str]) -> tuple[Role, ...]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 from monitor.core import readiness
 from monitor.core.alarms import Alarm
@@ -33,8 +33,16 @@ SHOWN = (
     "temperature",
 )
 
-MOST_KEPT = 500
-_KEPT: dict[str, tuple[Session, dict[str, dict[str, Any]]]] = {}
+
+class _OfSession(NamedTuple):
+    """What follows from a session alone. A session is a value, so this is worked out once for each."""
+
+    session: Session
+    limits: dict[str, dict[str, Any]]
+    shown: dict[str, Any]
+
+
+_KEPT: dict[str, _OfSession] = {}  # by bed: one for each, however many sessions it has seen
 
 
 def show_bed(bed: Bed) -> dict[str, Any]:
@@ -55,7 +63,7 @@ def show_bed(bed: Bed) -> dict[str, Any]:
         "alarms": [show_alarm(alarm) for alarm in alarms],
         "pause": {"until": ms(bed.audio_pause.until), "by": bed.audio_pause.by} if bed.audio_pause else None,
         "link_lost": ms(bed.link_lost_at),
-        "session": _show_session(bed, session) if session is not None else None,
+        "session": _show_progress(bed, session) if session is not None else None,
         "devices": sorted(bed.devices),
     }
 
@@ -158,7 +166,7 @@ def _number(bed: Bed, name: str, reading: Reading | None, priority: str) -> dict
     if metric.decimals:
         shown["decimals"] = metric.decimals
     if session is not None:
-        shown |= _limits(session, name)
+        shown |= _of_session(bed.bed_id, session).limits[name]
     late = _late_reading(session, name)
     if late is not None and (reading is None or reading.at < late.at):
         reading = late
@@ -184,17 +192,12 @@ def _late_reading(session: Session | None, name: str) -> Reading | None:
     return Reading(newest.value, "valid", newest.at, "", "came late", newest.at, newest.at)
 
 
-def _limits(session: Session, name: str) -> dict[str, Any]:
-    """Return a metric's limits as a tile shows them; a session is a value, so it is asked once."""
-    kept = _KEPT.get(session.session_id)
-    if kept is None or kept[0] is not session:
-        if len(_KEPT) > MOST_KEPT:
-            _KEPT.clear()
-        kept = _KEPT[session.session_id] = (
-            session,
-            {metric: _tile_limits(session, metric) for metric in SHOWN},
-        )
-    return kept[1][name]
+def _of_session(bed_id: str, session: Session) -> _OfSession:
+    kept = _KEPT.get(bed_id)
+    if kept is None or kept.session is not session:
+        limits = {metric: _tile_limits(session, metric) for metric in SHOWN}
+        kept = _KEPT[bed_id] = _OfSession(session, limits, _show_session(session))
+    return kept
 
 
 def _tile_limits(session: Session, name: str) -> dict[str, Any]:
@@ -242,10 +245,17 @@ def _stale_after_s(bed: Bed, name: str, watches: tuple[Watch, ...]) -> float:
     return max(found[0] if found else STALE_S, 2.5 * period)
 
 
-def _show_session(bed: Bed, session: Session) -> dict[str, Any]:
-    doses = session.given_doses()
+def _show_progress(bed: Bed, session: Session) -> dict[str, Any]:
+    """Return the session, with how many criteria for discharge are met by now."""
     near_home = session.phase in ("observation", "ready")  # before, nobody asks, and judging is half the cost
     judged = readiness.judge(bed, bed.now or session.started_at) if near_home else ()
+    met = sum(one.answer == "met" for one in judged)
+    shown = _of_session(bed.bed_id, session).shown
+    return {**shown, "ready": {"met": met, "of": len(session.protocol.discharge)}}
+
+
+def _show_session(session: Session) -> dict[str, Any]:
+    doses = session.standing
     return {
         "id": session.session_id,
         "code": session.patient_code,
@@ -275,7 +285,6 @@ def _show_session(bed: Bed, session: Session) -> dict[str, Any]:
         "held": sorted(session.held),
         "without": list(session.without),
         "ready_by": session.ready_by,
-        "ready": {"met": sum(one.answer == "met" for one in judged), "of": len(session.protocol.discharge)},
         "baseline": {name: session.base(name) for name in session.baseline},
         "same_limb": session.same_limb,
     }

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -14,22 +15,28 @@ from monitor.clock import SteppedClock
 from monitor.core import inputs as given
 from monitor.core.bed import Bed, advance
 from monitor.core.protocol import Priority
-from monitor.journal import Due
+from monitor.journal import Batch, Due, Journal, Settled
 from tests.conftest import REPOSITORY
 
+IV = config.load_protocol(REPOSITORY / "config" / "protocols" / "iv-ketamine.toml")
 NOW = datetime(2026, 11, 23, 10, tzinfo=UTC)
+
+
+def clinic(folder: Path, more: str = "") -> config.Configuration:
+    """Return a clinic with one target that nobody listens at, and ``more`` of it."""
+    (folder / "protocols").symlink_to(REPOSITORY / "config" / "protocols")
+    (folder / "beds.toml").write_text('[[beds]]\nid = "bed-1"\n')
+    (folder / "clinic.toml").write_text(
+        f'[[notify.targets]]\nid = "pager"\nurl = "json://127.0.0.1:9/"\n{more}\n'
+        '[[notify.routes]]\ntargets = ["pager"]\n'
+    )
+    return config.load(folder)
 
 
 @pytest.fixture
 def messenger(tmp_path: Path) -> Iterator[Messenger]:
     """Give a messenger with one target that nobody listens at."""
-    (tmp_path / "protocols").symlink_to(REPOSITORY / "config" / "protocols")
-    (tmp_path / "beds.toml").write_text('[[beds]]\nid = "bed-1"\n')
-    (tmp_path / "clinic.toml").write_text(
-        '[[notify.targets]]\nid = "pager"\nurl = "json://127.0.0.1:9/"\n'
-        '[[notify.routes]]\ntargets = ["pager"]\n'
-    )
-    one = Messenger(config.load(tmp_path), SteppedClock(NOW), lambda _: None, lambda _: None)
+    one = Messenger(clinic(tmp_path), SteppedClock(NOW), lambda _: None, lambda _: None)
     yield one
     one.stop()
 
@@ -55,6 +62,17 @@ def test_al_55_a_flood_is_told_together_and_never_holds_back_a_high_one(messenge
     assert "1 more alarm" in messenger.digests(at + timedelta(seconds=61))[0].body
 
 
+def test_s_11_a_drill_that_floods_a_target_holds_back_no_real_alarm(messenger: Messenger) -> None:
+    """S-11, AL-55: a drill's alarms are counted and collected for themselves, and their digest says DRILL."""
+    bed, _ = advance(Bed("bed-1"), given.StartSession("s", "K-1", IV, "anna", mode="drill"), NOW)
+    for n in range(14):
+        bed, outcomes = advance(bed, given.ReportCondition(f"d{n}", "medium", "test"), NOW)
+        messenger.plan(outcomes, bed, NOW)
+    assert len(raised(messenger, 1, "medium", NOW)) == 1
+    (digest,) = messenger.digests(NOW)
+    assert '"title": "DRILL [' in digest.body
+
+
 def test_al_55_calm_returns_after_ten_minutes(messenger: Messenger) -> None:
     """AL-55: once the window has passed, each alarm is told by itself again."""
     for n in range(12):
@@ -66,3 +84,50 @@ def test_p_35_the_same_outcome_makes_the_same_key(messenger: Messenger) -> None:
     """P-35: what a crash makes us plan twice is one row: the key comes from alarm, priority and target."""
     first, second = (raised(messenger, 1, "high", NOW) for _ in range(2))
     assert [one.key for one in first] == [one.key for one in second]
+
+
+# --- over a restart -----------------------------------------------------------------------------------------
+
+
+def test_al_38_a_dead_channel_stays_dead_over_a_restart_until_it_delivers(messenger: Messenger) -> None:
+    """AL-38, P-03: the station's alarm goes on: a restart delivers nothing and ends nothing."""
+    text = "messages to pager do not arrive: refused"
+    bed, _ = advance(Bed("station"), given.ReportCondition("channel:pager", "medium", text), NOW)
+    assert messenger.dead_channels() == {}
+    messenger.remember(bed)
+    assert set(messenger.dead_channels()) == {"pager"}
+
+
+def test_p_46_the_next_channel_is_told_once_over_restarts(tmp_path: Path) -> None:
+    """P-46, AL-39: late before the restart: its fallback has the message; being late still sends no other."""
+    clock, settled, diverted = SteppedClock(NOW), list[Settled](), list[list[Due]]()
+    journal = Journal(tmp_path / "store")
+    one = clinic(tmp_path, 'fallback = "desk"\n[[notify.targets]]\nid = "desk"\nurl = "json://127.0.0.1:9/"')
+    first = Messenger(one, clock, settled.append, diverted.append)
+    due = [row for row in raised(first, 1, "high", NOW) if row.target == "pager"]
+    journal.commit([Batch(due=due)])
+    first.submit(due)
+    await_until(lambda: bool(settled))  # nobody listens: it is tried again
+    clock.advance(31)
+    first.cancel("look at the clock")
+    await_until(lambda: bool(diverted))
+    first.stop()
+    await_until(lambda: {one.state for one in settled} >= {"late"})
+    journal.commit([Batch(settled=settled)])
+
+    second = Messenger(one, clock, settled.append, diverted.append)
+    count = len(settled)
+    second.submit(journal.due())
+    await_until(lambda: len(settled) > count)
+    second.stop()
+    journal.close()
+    assert len(diverted) == 1
+    assert "late" not in {one.state for one in settled[count:]}
+
+
+def await_until(held: Callable[[], bool], within_s: float = 60.0) -> None:
+    """Wait until something holds."""
+    deadline = time.monotonic() + within_s
+    while not held():
+        assert time.monotonic() < deadline, "it did not come"
+        time.sleep(0.02)

@@ -23,7 +23,7 @@ def batch(number: int) -> Batch:
     )
 
 
-def await_until(held: Callable[[], bool], within_s: float = 20.0) -> None:
+def await_until(held: Callable[[], bool], within_s: float = 60.0) -> None:
     """Wait until something holds."""
     deadline = time.monotonic() + within_s
     while not held():

@@ -20,6 +20,7 @@ import pytest
 from tests.conftest import LOOPBACK, PASSWORD, Mosquitto, Running
 
 ROOT = "afterwatch/v1/clinic"
+WITHIN_S = 60.0  # two busy cores
 
 
 class Ear:
@@ -35,7 +36,7 @@ class Ear:
         self._client.on_message = self._hear
         self._client.connect(LOOPBACK, port)
         self._client.loop_start()
-        assert self._there.wait(10)
+        assert self._there.wait(WITHIN_S)
 
     def _hear(self, _client: Any, _userdata: Any, message: Any) -> None:
         with contextlib.suppress(ValueError, RecursionError):
@@ -50,7 +51,7 @@ class Ear:
         body = payload if isinstance(payload, bytes) else json.dumps(payload).encode()
         self._client.publish(f"{ROOT}/devices/{device}/report", body, qos=1, retain=retain)
 
-    def wait(self, held: Callable[[], Any], what: str, within_s: float = 20.0) -> Any:
+    def wait(self, held: Callable[[], Any], what: str, within_s: float = WITHIN_S) -> Any:
         """Wait until something holds, and return it."""
         deadline = time.monotonic() + within_s
         while not (found := held()):
@@ -91,7 +92,7 @@ def rows(monitor: Running, query: str) -> list[tuple[Any, ...]]:
 
 def begin_session(monitor: Running, bed: str = "bed-1") -> httpx.Client:
     """Start a session over HTTP as a nurse; return her connection."""
-    http = httpx.Client(base_url=monitor.address, timeout=20, headers={"Origin": monitor.address})
+    http = httpx.Client(base_url=monitor.address, timeout=WITHIN_S, headers={"Origin": monitor.address})
     answer = http.post("/api/v1/sign-in", json={"name": "nina", "password": PASSWORD})
     assert answer.status_code == 200, answer.text
     found = re.search(r'name="csrf" content="([^"]+)"', http.get("/").text)
@@ -114,14 +115,14 @@ def test_p_19_presence_is_spoken_again_on_every_connect_and_the_last_will_when_i
     one = ear(broker.port)
     one.wait(lambda: [x for x in one.of("monitor/status") if x["state"] == "online"], "the birth message")
     monitor.kill()
-    one.wait(lambda: one.of("monitor/status")[-1]["state"] == "offline", "the last will", 60)
+    one.wait(lambda: one.of("monitor/status")[-1]["state"] == "offline", "the last will", 90)
     monitor.start()
     one.wait(lambda: one.of("monitor/status")[-1]["state"] == "online", "the second birth message")
     boots = {x["boot_id"] for x in one.of("monitor/status")}
     assert len(boots) == 2
     broker.restart()
     again = ear(broker.port)
-    found = again.wait(lambda: [x for x in again.of("monitor/status") if "counter" in x], "a heartbeat", 30)
+    found = again.wait(lambda: [x for x in again.of("monitor/status") if "counter" in x], "a heartbeat")
     assert found[-1]["boot_id"] in boots
 
 
@@ -162,10 +163,8 @@ def test_p_20_a_retained_reading_is_charted_and_does_not_alarm(
     monitor.start()
     begin_session(monitor).close()
     one.wait(lambda: rows(monitor, "SELECT 1 FROM reading WHERE spo2 = 70"), "the charted reading")
-    time.sleep(1)
-    assert [
-        x for x in one.of("bed-1/alarm") if x.get("metric") == "spo2" and x["kind"] == "physiological"
-    ] == []
+    # An alarm of it would have been written in the same transaction.
+    assert rows(monitor, "SELECT body FROM outcome WHERE body LIKE '%physiological%'") == []
 
 
 def test_al_47_the_retained_list_rebuilds_every_alarm_for_whoever_comes(
@@ -220,7 +219,6 @@ def test_al_52_a_planned_stop_during_a_session_tells_before_it_leaves(
     begin_session(monitor).close()
     one = ear(broker.port)
     assert monitor.stop() == 0
-    told = [x for x in one.of("station/alarm") if x["rule"] == "stopping"]
-    assert told
+    told = one.wait(lambda: [x for x in one.of("station/alarm") if x["rule"] == "stopping"], "the alarm")
     assert told[0]["priority"] == "high"
     one.wait(lambda: one.of("monitor/status")[-1]["state"] == "stopped", "the farewell")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from monitor.app import topics
@@ -15,15 +15,15 @@ from monitor.core.bed import Bed, advance
 from tests.conftest import REPOSITORY
 
 NOW = datetime(2026, 11, 23, 10, tzinfo=UTC)
+IV = load_protocol(Path(REPOSITORY) / "config" / "protocols" / "iv-ketamine.toml")
 KEY = b"a key of the site"
 
 
 def bed_with_alarms() -> Bed:
     """Return a bed in session with a medium and a high alarm."""
-    protocol = load_protocol(Path(REPOSITORY) / "config" / "protocols" / "iv-ketamine.toml")
     bed = Bed("bed-1")
     for one in (
-        given.StartSession("s1", "K-0042", protocol, "nina"),
+        given.StartSession("s1", "K-0042", IV, "nina"),
         given.ReportCondition("mild", "medium", "a mild one"),
         given.ReportCondition("worst", "high", "the worst"),
     ):
@@ -54,11 +54,21 @@ def test_s_07_a_signature_that_is_checked_as_documented_holds_and_a_forged_one_d
     assert not holds("t/alarms", said.replace(b'"high"', b'"low"'))
 
 
+def test_s_10_a_phase_of_the_turn_in_which_a_drill_ends_says_drill() -> None:
+    """S-10: a lamp or pager that hears the end of a drill's alarm is told that it was a drill's."""
+    bed, _ = advance(Bed("bed-1"), given.StartSession("s", "K-1", IV, "anna", mode="drill"), NOW)
+    bed, _ = advance(bed, given.Tick(), NOW + timedelta(seconds=20))
+    _, outcomes = advance(bed, given.EndSession("anna", "practised"), NOW + timedelta(seconds=40))
+    spoken = [json.loads(payload) for payload in topics.phases(outcomes, "b1")]
+    assert {one["phase"] for one in spoken} >= {"escalate", "end"}
+    assert {one["mode"] for one in spoken} == {"drill"}
+
+
 def test_no_patient_code_is_on_the_wire() -> None:
     """DESIGN §4: no patient in any topic or payload."""
     bed = bed_with_alarms()
     spoken = [topics.alarm_list(bed, "b1", 1, NOW), *topics.continuing(bed, "b1", NOW)]
     _, outcomes = advance(bed, given.EndSession("nina", "moved"), NOW)
-    spoken += topics.phases(outcomes, "b1", "real")
+    spoken += topics.phases(outcomes, "b1")
     assert len(spoken) > 2
     assert not any(b"K-0042" in payload for payload in spoken)

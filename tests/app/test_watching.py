@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+import httpx
 import pytest
 
 from monitor import formats
@@ -93,7 +95,8 @@ def test_al_34_it_runs_by_itself_through_the_real_broker_and_disturbs_nobody(
     monitor.start()
     answer = one.wait(lambda: one.of("monitor/self-check"), "the answer")[0]
     assert answer["raised"] is True
-    time.sleep(1.5)
+    metrics = f"{monitor.address}/metrics"
+    one.wait(lambda: 'name="self_check_s"' in httpx.get(metrics, timeout=60).text, "the end of the round")
     assert not [topic for topic, _, _ in one.heard if "/beds/self-check" in topic]
     assert not [x for x in one.of("station/alarm") if "self-check" in x["rule"]]
 
@@ -107,9 +110,11 @@ class Loop:
     def __init__(self) -> None:
         """Begin in good health."""
         self.still_s = 0.0
+        self.asked: Counter[str] = Counter()
 
     def stalled_s(self) -> float:
         """Return for how long it stood still."""
+        self.asked[threading.current_thread().name] += 1
         return self.still_s
 
     def station_bed(self) -> Bed:
@@ -135,11 +140,12 @@ def test_r_21_a_loop_that_stands_still_is_told_by_another_thread_once() -> None:
     dog = Watchdog(loop, plan, lambda due: None)
     dog.start()
     try:
-        time.sleep(0.8)
+        await_until(lambda: loop.asked["watchdog"] >= 2)
         assert told == []
         loop.still_s = 2.6
         await_until(lambda: bool(told))
-        time.sleep(0.8)
+        before = loop.asked["watchdog"]
+        await_until(lambda: loop.asked["watchdog"] >= before + 2)
     finally:
         dog.stop()
     assert len(told) == 1
@@ -164,7 +170,7 @@ def test_al_49_somebody_outside_is_told_while_all_is_well_and_only_then() -> Non
             return
 
     server = ThreadingHTTPServer((LOOPBACK, 0), Outside)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
     loop = Loop()
     url = f"http://{LOOPBACK}:{server.server_address[1]}/alive"
     dog = Watchdog(loop, lambda *_: [], lambda due: None, url, 0.1)
@@ -172,9 +178,10 @@ def test_al_49_somebody_outside_is_told_while_all_is_well_and_only_then() -> Non
     try:
         await_until(lambda: len(asked) >= 3)
         loop.still_s = 3.0
-        time.sleep(0.4)
+        turns = loop.asked["dead-man ping"]
+        await_until(lambda: loop.asked["dead-man ping"] >= turns + 2)  # what was on its way has come
         before = len(asked)
-        time.sleep(0.5)
+        await_until(lambda: loop.asked["dead-man ping"] >= turns + 6)
         assert len(asked) == before
     finally:
         dog.stop()
@@ -182,7 +189,7 @@ def test_al_49_somebody_outside_is_told_while_all_is_well_and_only_then() -> Non
         server.server_close()
 
 
-def await_until(held: Callable[[], bool], within_s: float = 10.0) -> None:
+def await_until(held: Callable[[], bool], within_s: float = 60.0) -> None:
     """Wait until something holds."""
     deadline = time.monotonic() + within_s
     while not held():

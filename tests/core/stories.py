@@ -7,6 +7,7 @@ given again in other ways (with more ticks, twice, after restarts) and must come
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -16,6 +17,7 @@ from hypothesis import strategies as st
 
 from monitor.core import inputs as given
 from monitor.core.bed import advance
+from monitor.core.device import DeviceProfile
 from monitor.core.inputs import Input
 from monitor.core.outcomes import Outcome
 from monitor.core.turn import Bed
@@ -57,9 +59,16 @@ ACTS = (
     "refuse",
     "skip",
     "late",
+    "clock",
+    "old manual",
+    "early dose",
+    "take second",
+    "swap first",
     "ready",
     "end session",
 )
+SECOND = DeviceProfile("oximeter-2", ("spo2", "pulse_rate"))
+CLOCKS = (0, 3, 8, 40, 70, 3600)  # seconds that the oximeter's clock may be behind
 
 
 class Step(NamedTuple):
@@ -85,6 +94,12 @@ def steps() -> st.SearchStrategy[Step]:
             st.sampled_from(PULSE),
             st.tuples(st.integers(1, 35), st.booleans()),
         ),
+        drawn(
+            st.sampled_from(["both", "second"]),
+            st.sampled_from(SPO2),
+            st.sampled_from(SPO2),
+            st.tuples(st.integers(1, 35), st.booleans()),
+        ),
         drawn(st.just("cuff"), st.sampled_from(SYSTOLIC), st.sampled_from(DIASTOLIC)),
         drawn(st.just("wait"), st.sampled_from(WAITS)),
         drawn(st.sampled_from(ACTS), st.integers(0, 5)),
@@ -102,7 +117,11 @@ def seeded(seed: int, length: int) -> list[Step]:
     story = []
     for _ in range(length):
         draw = chance.random()
-        if draw < 0.6:
+        if draw < 0.05:
+            what = chance.choice(("both", "second"))
+            lasts = (chance.randint(1, 35), chance.random() < 0.8)
+            story.append(Step(what, chance.choice(SPO2), chance.choice(SPO2), lasts))
+        elif draw < 0.6:
             story.append(
                 Step(
                     "stream",
@@ -136,7 +155,8 @@ class Performance:
     inputs: list[Given] = field(default_factory=list)
     told: list[Outcome] = field(default_factory=list)
     beds: list[Bed] = field(default_factory=list)
-    sequence: int = 0
+    sequence: Counter[str] = field(default_factory=Counter)
+    behind: timedelta = timedelta(0)
 
     def give(self, one: Input) -> tuple[Outcome, ...]:
         """Give the bed an input now."""
@@ -147,9 +167,10 @@ class Performance:
         return outcomes
 
     def report(self, device: str, values: dict[str, float | None], good: bool = True, **more: Any) -> None:
-        """Give a report of a device, numbered."""
-        self.sequence += 1
-        fields = {"measured_at": self.now, "boot_id": "b", "sequence": self.sequence, **more}
+        """Give a report of a device, numbered; the first oximeter's clock may be behind."""
+        self.sequence[device] += 1
+        measured_at = self.now - (self.behind if device == OXIMETER.device_id else timedelta(0))
+        fields = {"measured_at": measured_at, "boot_id": "b", "sequence": self.sequence[device], **more}
         found = observations(values, good)
         self.give(given.Observe(Report(device, self.now, observations=found, **fields)))
 
@@ -172,6 +193,8 @@ def play(played: Performance, step: Step) -> None:
         for _ in range(seconds):
             played.now += timedelta(seconds=1)
             played.report("oximeter-1", {"spo2": step.one, "pulse": step.two}, good)
+    elif step.what in ("both", "second"):
+        _second(played, step)
     elif step.what == "cuff":
         played.now += timedelta(seconds=1)
         played.report("cuff-1", {"sys": step.one, "dia": step.two})
@@ -182,13 +205,25 @@ def play(played: Performance, step: Step) -> None:
         _act(played, step.what, step.one)
 
 
+def _second(played: Performance, step: Step) -> None:
+    """Let a second oximeter measure, beside the first or alone."""
+    if SECOND.device_id not in played.bed.devices:
+        played.give(given.Associate(SECOND))
+    seconds, good = step.three
+    for _ in range(seconds):
+        played.now += timedelta(seconds=1)
+        if step.what == "both":
+            played.report(OXIMETER.device_id, {"spo2": step.one, "pulse": 72})
+        played.report(SECOND.device_id, {"spo2": step.two, "pulse": 72}, good)
+
+
 def _act(played: Performance, what: str, number: int) -> None:
     alarms = [*played.bed.alarms.values(), *played.bed.latched.values()]
     alarm_id = alarms[number % len(alarms)].alarm_id if alarms else "none"
     limits = protocols()["iv-ketamine"].limits
     limit = limits[number * 5 % len(limits)]
     value = limit.limit + (3 if limit.side == "high" else -3) if limit.limit else None
-    doses = played.bed.session.given_doses() if played.bed.session else ()
+    doses = played.bed.session.standing if played.bed.session else ()
     inputs: dict[str, Callable[[], Input]] = {
         "acknowledge": lambda: given.Acknowledge(alarm_id, "nurse"),
         "reset": lambda: given.ResetAlarm(alarm_id, "nurse"),
@@ -211,13 +246,27 @@ def _act(played: Performance, what: str, number: int) -> None:
         "condition": lambda: given.ReportCondition("disk", ("low", "medium", "high")[number % 3], "full"),  # type: ignore[arg-type]
         "over": lambda: given.ClearCondition("disk"),
         "refuse": lambda: given.RefuseReport("oximeter-1", "not JSON"),
+        "old manual": lambda: given.RecordManual(
+            {"nibp_systolic": 150 + 10 * number, "spo2": 85 + number},
+            "nurse",
+            played.now - timedelta(minutes=4 * number),
+        ),
+        "early dose": lambda: given.RecordDose(
+            28, "in", "nurse", played.now - timedelta(minutes=9 * number), "go"
+        ),
+        "take second": lambda: given.Dissociate(SECOND.device_id, "nurse"),
         "ready": lambda: given.ConfirmReady("nurse", "well"),
         "end session": lambda: given.EndSession("nurse", "left" if number == 5 else ""),
     }
     if what in inputs:
         played.give(inputs[what]())
     elif what == "skip":
-        played.sequence += number
+        played.sequence["oximeter-1"] += number
+    elif what == "clock":
+        played.behind = timedelta(seconds=CLOCKS[number])
+    elif what == "swap first":
+        played.give(given.Dissociate("oximeter-1", "nurse"))
+        played.give(given.Associate(OXIMETER))
     elif what == "late":
         played.report(
             "oximeter-1", {"spo2": 80}, measured_at=played.now - timedelta(seconds=30 + 10 * number)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 
 from monitor.core import inputs as given
@@ -246,3 +248,90 @@ def test_al_02_a_condition_from_outside_never_takes_the_place_of_the_cores_own(k
     assert scene.give(given.ReportCondition(key, "low", "x"))[0].outcome == "Refused"
     scene.give(given.ClearCondition(key))
     assert scene.alarm(key) == before
+
+
+def test_al_30_silence_counts_from_when_a_device_came_to_serve_the_bed() -> None:
+    """AL-30: a module brought in mid-session is waited for as long as any other, not missed at once."""
+    scene = Scene().start()
+    scene.stream(300, spo2=97)
+    scene.give(given.Associate(DeviceProfile("ecg-1", ("heart_rate",))))
+    scene.stream(9, spo2=97)
+    assert "no-data:ecg" not in scene.rules()
+    scene.stream(2, spo2=97)
+    first = scene.alarm("no-data:ecg")
+    assert first.priority == "low"
+    scene.give(given.Dissociate("ecg-1", "nurse"))
+    scene.give(given.Associate(DeviceProfile("ecg-1", ("heart_rate",))))
+    scene.stream(11, spo2=97)
+    assert scene.alarm("no-data:ecg").alarm_id != first.alarm_id, "another silence is another alarm"
+
+
+def test_al_29_what_is_measured_after_all_must_go_on() -> None:
+    """AL-29: a session without SpO2 gets a probe: from its first value on its silence is an alarm."""
+    scene = Scene().start(without=("spo2", "pulse_rate"), reason="probe at repair")
+    scene.wait(300)
+    assert NO_DATA not in scene.rules()
+    scene.stream(30, spo2=97)
+    scene.wait(11)
+    assert NO_DATA in scene.rules()
+    scene.give(given.Dissociate("oximeter-1", "nurse"))
+    assert NO_DATA not in scene.rules(), "taken off again, as the session began"
+
+
+def test_low_quality_is_over_when_nobody_counts_it_any_more() -> None:
+    """ALARMS §3.2: the limit that counted a bad value is switched off: the technical alarm goes with it."""
+    scene = Scene().start()
+    scene.stream(3, spo2=97)
+    scene.stream(12, spo2=97, pulse=115, good=False)
+    assert "low-quality:pulse_rate" in scene.rules()
+    for rule in ("pulse-rate-high", "pulse-rate-high-urgent"):
+        scene.give(given.SetLimit(rule, "dr", "clinician", "known", on=False))
+    assert "low-quality:pulse_rate" not in scene.rules()
+
+
+def test_low_quality_of_a_device_that_left_ends_with_the_other_ones_values() -> None:
+    """ALARMS §3.2: only sources that measure can be counted as real in spite of low quality."""
+    scene = Scene().start()
+    scene.give(given.Associate(DeviceProfile("oximeter-2", ("spo2", "pulse_rate"))))
+    scene.stream(3, spo2=97)
+    for _ in range(12):
+        scene.stream(1, spo2=97)
+        scene.report("oximeter-2", spo2=88, good=False)
+    assert "low-quality:spo2" in scene.rules()
+    scene.stream(12, spo2=97)
+    assert "low-quality:spo2" not in scene.rules()
+
+
+def test_al_29_what_a_person_reads_ends_the_alarm_of_a_silent_device() -> None:
+    """AL-29, issue 3 §8: a measurement by hand is a measurement; the silence stays an alarm of its own."""
+    scene = desaturated()
+    scene.give(given.RecordManual({"spo2": 97}, "nurse"), after_s=9)
+    assert URGENT in scene.rules(), "the oximeter still measures"
+    scene.give(given.RecordManual({"spo2": 97}, "nurse"), after_s=3)
+    assert URGENT not in scene.rules()
+    assert NO_DATA in scene.rules()
+
+
+def test_what_a_person_read_stands_for_ten_minutes() -> None:
+    """Issue 3 §8: the device's good values end a person's low reading only when it is that old."""
+    scene = Scene().start()
+    scene.stream(3, spo2=97)
+    scene.give(given.RecordManual({"spo2": 84}, "nurse"))
+    scene.stream(600, spo2=97)
+    assert URGENT in scene.rules()
+    scene.stream(15, spo2=97)
+    assert URGENT not in scene.rules()
+
+
+def test_al_32_what_a_person_enters_long_after_reading_it_raises_nothing() -> None:
+    """AL-32, AL-33: notes of half an hour ago are charted and counted, and are no alarm of now."""
+    scene = Scene().start()
+    scene.stream(1500, spo2=97)
+    early = scene.now - timedelta(minutes=20)
+    assert "overdue:cuff" in scene.rules()
+    scene.give(given.RecordManual({"spo2": 84, "nibp_systolic": 190, "nibp_diastolic": 80}, "nurse", early))
+    scene.stream(600, spo2=97)
+    assert not {URGENT, "systolic-high-urgent"} & {one.rule for one in scene.of("AlarmRaised")}
+    assert scene.bed.session is not None
+    assert scene.bed.session.readings["nibp_systolic"][-1].at == early
+    assert scene.of("BacklogSummarised")[0].detail["beyond"] == 2

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
 from monitor.core import inputs as given
+from monitor.core.device import DeviceProfile
 from monitor.core.vitals import Report
-from tests.core.scene import CUFF, OXIMETER, Scene, observations
+from tests.core.scene import CUFF, OXIMETER, Scene, observations, protocol
 
 MINUTE = 60.0
 
@@ -223,3 +225,74 @@ def test_al_54_only_the_same_limbs_channel_is_held() -> None:
     assert "heart-rate-high-urgent" in scene.rules()
     idle = Scene()
     assert idle.give(given.SetSameLimb(True, "nurse"))[0].outcome == "Refused"
+
+
+def test_a_reading_in_doubt_ends_no_alarm() -> None:
+    """ALARMS §3.3: 186/112, then 120/115 with a pulse pressure of 5: only a good reading inside ends it."""
+    scene = cuffed()
+    scene.cuff(186, 100)
+    scene.cuff(120, 115, after_s=90)
+    assert "systolic-high-urgent" in scene.rules()
+    scene.wait(31)
+    assert "repeat:cuff" in scene.rules(), "a reading in doubt is no repeat"
+    scene.cuff(121, 80, after_s=60)
+    assert "systolic-high-urgent" not in scene.rules()
+
+
+def test_a_repeat_in_doubt_neither_confirms_nor_dismisses() -> None:
+    """ALARMS §3.3: the first reading stands until a good one comes."""
+    scene = cuffed()
+    scene.cuff(168, 80)
+    scene.cuff(120, 115, after_s=60)
+    assert scene.of("ReadingNotConfirmed") == []
+    scene.cuff(165, 80, after_s=60)
+    assert "systolic-high" in scene.rules()
+
+
+def test_a_repeat_within_the_deadband_is_a_repeat() -> None:
+    """ALARMS §3.3: it keeps the alarm, and nobody is asked for another."""
+    limits = tuple(
+        replace(x, deadband=5.0) if x.id == "systolic-high-urgent" else x for x in protocol().limits
+    )
+    scene = Scene().start(
+        protocol(limits=limits), without=("spo2", "pulse_rate"), reason="a story of the cuff"
+    )
+    scene.cuff(186, 80)
+    scene.cuff(178, 80, after_s=60)
+    scene.wait(200)
+    assert "systolic-high-urgent" in scene.rules()
+    assert "repeat:cuff" not in scene.rules()
+    scene.cuff(175, 80, after_s=60)
+    assert "systolic-high-urgent" not in scene.rules()
+
+
+def test_al_32_a_cuff_value_that_waited_for_its_devices_next_message_is_news() -> None:
+    """AL-32: a monitor that speaks every 2 min sends 190 measured 100 s ago: it alarms; 200 s is too late."""
+    for age_s, rings in ((100, True), (200, False)):
+        scene = Scene()
+        scene.give(given.Associate(DeviceProfile("monitor-1", ("nibp_systolic", "nibp_diastolic"), 120.0)))
+        scene.start(without=("spo2", "pulse_rate"), reason="a story of the cuff")
+        scene.now += timedelta(minutes=8)
+        measured_at = scene.now - timedelta(seconds=age_s)
+        own = tuple(one._replace(measured_at=measured_at) for one in observations({"sys": 190, "dia": 100}))
+        scene.give(given.Observe(Report("monitor-1", scene.now, scene.now, own)))
+        assert ("systolic-high-urgent" in scene.rules()) == rings
+
+
+def test_al_54_the_oximeter_is_excused_only_while_the_cuff_is_up() -> None:
+    """AL-54: the cuff lets go after 20 s: a probe that stays silent is missed 20 s later, not 50."""
+    scene = squeezed(97, 1)
+    scene.stream(20, spo2=None, pulse=None)
+    scene.report("cuff-1", faults=())
+    scene.stream(19, spo2=None, pulse=None)
+    assert "no-data:oximeter" not in scene.rules()
+    scene.stream(1, spo2=None, pulse=None)
+    assert "no-data:oximeter" in scene.rules()
+
+
+def test_a_cuff_that_was_up_before_the_session_excuses_nothing_for_long() -> None:
+    """AL-54: between sessions the cap is the product's own."""
+    scene = Scene()
+    scene.give(given.Associate(CUFF))
+    scene.report("cuff-1", faults=("cuff_inflating",))
+    assert scene.bed.cuff_until == scene.now + timedelta(seconds=60)

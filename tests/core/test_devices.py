@@ -337,3 +337,164 @@ def test_al_27_a_device_known_already_is_not_told_again() -> None:
     assert scene.give(given.Associate(replace(OXIMETER, expected_interval_s=2))) == ()
     after = scene.bed.devices["oximeter-1"]
     assert (after.seen_at, after.profile.expected_interval_s) == (before.seen_at, 2)
+
+
+SECOND = DeviceProfile("oximeter-2", ("spo2", "pulse_rate"))
+
+
+def both(scene: Scene, first: float | None, second: float | None, seconds: int) -> Scene:
+    """Let two oximeters report SpO2 once a second; ``None`` is a device that says nothing."""
+    for _ in range(seconds):
+        scene.now += timedelta(seconds=1)
+        for device, value in (("oximeter-1", first), ("oximeter-2", second)):
+            if value is not None:
+                scene.report(device, spo2=value, pulse=72)
+    return scene
+
+
+def two_oximeters() -> Scene:
+    """Return a scene in which two oximeters have begun to measure."""
+    scene = Scene().start()
+    scene.give(given.Associate(SECOND))
+    return both(scene, 97, 97, 3)
+
+
+def test_al_29_an_alarm_of_a_device_that_fell_silent_ends_by_the_one_that_measures() -> None:
+    """AL-29, AL-53: the patient is measured: by values in range, and by no silence, the alarm ends."""
+    scene = both(two_oximeters(), 97, 84, 8)
+    both(scene, 97, None, 10)
+    assert URGENT in scene.rules(), "the second device's silence alone ends nothing"
+    both(scene, 91, None, 30)
+    assert URGENT in scene.rules(), "inside, but not settled"
+    both(scene, 97, None, 12)
+    assert URGENT not in scene.rules()
+    assert "now 97" in scene.of("AlarmEnded", URGENT)[0].reason
+
+
+def test_al_29_an_alarm_ended_by_one_device_can_be_raised_by_the_other_again() -> None:
+    """AL-29, AL-53: a device that comes back after its alarm has ended begins a new one."""
+    scene = both(two_oximeters(), 84, 84, 8)
+    both(scene, 84, None, 12)
+    both(scene, 97, None, 12)
+    assert URGENT not in scene.rules()
+    both(scene, 97, 80, 8)
+    assert URGENT in scene.rules()
+
+
+def test_al_53_taking_over_loses_no_alarm_of_the_first_device() -> None:
+    """AL-53, AL-29: the first raised it and fell silent; the second, at 92, goes on with it and ends it."""
+    scene = both(two_oximeters(), 84, 92, 8)
+    both(scene, None, 92, 8)
+    assert URGENT in scene.rules()
+    both(scene, None, 97, 12)
+    assert URGENT not in scene.rules()
+
+
+def test_al_53_the_worst_value_of_any_device_is_kept() -> None:
+    """AL-50, AL-53: what the record calls worst is the deepest that any source has measured."""
+    scene = both(two_oximeters(), 88, 80, 40)
+    both(scene, 88, None, 1)
+    assert scene.alarm(URGENT).worst == 80
+
+
+def test_al_29_a_probe_that_is_off_freezes_nothing_that_another_device_measures() -> None:
+    """AL-29: the alarm moves with the second device; it is not frozen and thawed each second."""
+    scene = both(two_oximeters(), 97, 84, 8)
+    for _ in range(12):
+        scene.now += timedelta(seconds=1)
+        scene.report(spo2=None, pulse=None, faults=("probe_off",))
+        scene.report("oximeter-2", spo2=84, pulse=72)
+    assert scene.names("AlarmFrozen", "AlarmThawed") == []
+    assert "no-data:oximeter" not in scene.rules(), "the second device has taken the first one's place"
+
+
+def test_al_26_an_alarm_that_a_stored_bed_lacks_is_raised_by_the_next_sample() -> None:
+    """AL-26, P-05: a filter that has fired without an alarm (an older version's journal) is not silent."""
+    scene = Scene().start()
+    scene.course([97] * 3 + [84] * 8)
+    lost = scene.bed.copy()
+    del lost.alarms[URGENT]
+    scene.bed = lost
+    scene.course([84])
+    assert URGENT in scene.rules()
+    cleared = scene.bed.copy()
+    del cleared.alarms[URGENT]
+    scene.bed = cleared
+    scene.course([97] * 12)
+    assert URGENT not in scene.rules()
+
+
+@pytest.mark.parametrize("back_s", [6, 30, 59, 61, 3600])
+@pytest.mark.parametrize("spo2", [97, 84])
+def test_al_13_a_clock_set_back_hides_nobody(back_s: int, spo2: float) -> None:
+    """AL-13: set back by NTP or by hand: no silence, and what falls just then is told within 12 s."""
+    scene = Scene().start()
+    scene.stream(30, spo2=97)
+    skewed_stream(scene, 12, timedelta(seconds=back_s), spo2=spo2)
+    skewed_stream(scene, 60, timedelta(seconds=back_s), spo2=97)
+    raised = [one.rule for one in scene.of("AlarmRaised")]
+    assert sorted(raised) == sorted(["clock:oximeter-1"] + [URGENT] * (spo2 == 84))
+
+
+def test_al_13_a_wrong_clock_that_is_set_back_further_hides_nobody() -> None:
+    """AL-13: an hour behind and believed, then 40 s more: proved anew, without a silence."""
+    scene = Scene().start()
+    skewed_stream(scene, 30, HOUR, spo2=97)
+    skewed_stream(scene, 60, HOUR + timedelta(seconds=40), spo2=97)
+    assert [one.rule for one in scene.of("AlarmRaised")] == ["clock:oximeter-1"]
+    scene.report(measured_at=scene.now - HOUR - timedelta(seconds=55), spo2=60)
+    assert scene.bed.latest["spo2"].value == 97, "one old reading is not the clock's"
+
+
+def test_al_13_a_clock_that_says_it_is_set_and_is_40_s_behind_hides_nobody() -> None:
+    """AL-13, AL-32: from 'placed by arrival' to 'placed by its clock' no reading is dropped for long."""
+    scene = Scene().start()
+    for faults in [("clock_unset",)] * 10 + [()] * 50:
+        scene.now += timedelta(seconds=1)
+        scene.report(measured_at=scene.now - timedelta(seconds=40), spo2=97, pulse=72, faults=faults)
+    assert "no-data:oximeter" not in {one.rule for one in scene.of("AlarmRaised")}
+
+
+def test_p_28_a_device_that_counts_anew_under_its_old_boot_id_is_not_a_repeat() -> None:
+    """P-28, P-27: its number falls and its time goes on: a repeat carries the time that it had."""
+    scene = Scene().start()
+    for number in [*range(5000, 5020), *range(30)]:
+        scene.now += timedelta(seconds=1)
+        scene.report(spo2=97, pulse=70, boot_id="b", sequence=number)
+        scene.report(spo2=60, pulse=70, boot_id="b", sequence=number)
+    assert scene.bed.latest["spo2"].at == scene.now
+    assert scene.bed.latest["spo2"].value == 97
+    assert scene.rules() == set()
+
+
+# --- faults whose end is lost, alarms that are heard again ------------------------------------------------
+
+
+def test_al_31_a_device_that_was_switched_off_and_on_has_the_faults_that_it_says_then() -> None:
+    """AL-31: a fault whose end was lost stands while the device runs on, not beyond its next start."""
+    scene = Scene().start()
+    scene.stream(5, spo2=97)
+    scene.report(spo2=97, faults=("probe_off",), boot_id="b1", sequence=1)
+    scene.stream(5, spo2=97, boot_id="b1")  # it says nothing of faults: the fault stands, on the safe side
+    assert scene.bed.latest["spo2"].value is None
+    scene.now += timedelta(seconds=1)
+    scene.report(spo2=97, boot_id="b2", sequence=0)
+    assert scene.bed.latest["spo2"].value == 97
+    scene.now += timedelta(seconds=1)
+    scene.report(spo2=97, faults=("probe_off",), boot_id="b2", sequence=1)
+    assert scene.bed.latest["spo2"].value is None
+
+
+def test_r_02_a_technical_alarm_that_is_heard_again_after_a_crash_is_the_same_one() -> None:
+    """R-02, AL-45: told and not yet on the disk when the process died; the report comes again, later."""
+    before = Scene().start()
+    before.stream(3, spo2=97)
+    again = Scene(before.bed, before.now)
+    said = {"measured_at": before.now + timedelta(seconds=1), "spo2": 97, "faults": ("battery_low",)}
+    before.now += timedelta(seconds=1.2)
+    before.report(**said)
+    again.now += timedelta(seconds=20)
+    again.report(**said)
+    key = "fault:oximeter-1:battery_low"
+    assert before.alarm(key).alarm_id == again.alarm(key).alarm_id
+    assert before.alarm(key).present_at != again.alarm(key).present_at

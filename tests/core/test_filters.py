@@ -77,6 +77,23 @@ def test_the_gate_refills_on_a_good_sample_inside_only() -> None:
     assert bad_inside < fires_after(DEFAULT, [*used, 95, *["84f"] * 20])
 
 
+def test_the_gate_counts_from_when_the_signal_went_bad() -> None:
+    """ALARMS §3.2: frozen while bad for 8 s at most: a dip of a signal bad before it waits no more."""
+    assert fires_after(DEFAULT, ["97f"] * 20 + ["84f"] * 20) == 26
+    assert fires_after(DEFAULT, ["97f"] * 4 + ["84f"] * 20) == 14
+    assert fires_after(DEFAULT, ["97f"] * 20 + [97] + ["84f"] * 20) == 35
+    assert fires_after(replace(DEFAULT, gate_s=0), ["97f"] * 20 + ["84f"] * 20) == 26
+
+
+def test_low_quality_of_a_normal_value_is_no_alarm() -> None:
+    """ALARMS §3.4 rank 5: a bad signal at 97 % tells nothing; a value that counts in spite of it does."""
+    scene = Scene().start()
+    scene.course([97] * 30, good=False)
+    assert scene.rules() == set()
+    scene.course([88], good=False)
+    assert scene.rules() == {"low-quality:spo2"}
+
+
 def test_af_16_without_quality_the_gate_is_off() -> None:
     """AF-16: a format that says nothing of quality gates nothing; the value counts at once as it stands."""
     assert screen("spo2", 84).validity == "valid"

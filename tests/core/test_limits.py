@@ -355,9 +355,71 @@ def test_af_07_the_urgent_spo2_limit_cannot_be_made_to_rest_unseen(change: dict[
         ({"dosing_min": -1.0}, "dosing_min"),
         ({"baseline": Baseline(readings=0)}, "baseline"),
         ({"cadence": (Cadence("dosing", 0.0, "test"),)}, "cadence (dosing).every_min"),
+        ({"cadence": (Cadence("dosing", 5.0, "test", 6.0, 5.0),)}, "cadence (dosing).high_late_min"),
         ({"hold": (Hold("pressure", 140.0, "test"),)}, "hold (pressure).metric"),
     ],
 )
 def test_af_07_numbers_that_mean_nothing_are_refused(change: dict[str, Any], key: str) -> None:
     """AF-07, AL-09: each with its place; nothing is silently taken for something else."""
     assert key in {problem.key for problem in problems(replace(protocol(), **change))}
+
+
+def test_al_27_a_limit_switched_off_and_on_raises_another_alarm() -> None:
+    """AL-27, AL-45: the last reading is judged anew, from then on: the old alarm's name is not used again."""
+    scene = Scene().start()
+    scene.cuff(190, 100)
+    for on in (False, True):
+        scene.give(given.SetLimit("systolic-high-urgent", "dr", "clinician", "as agreed", on=on), after_s=5)
+    first, second = scene.of("AlarmRaised", "systolic-high-urgent")
+    assert first.alarm_id != second.alarm_id
+    assert second.detail["onset_at"] == scene.now.isoformat()
+
+
+def test_al_09_switching_a_limit_on_keeps_the_value_that_was_set() -> None:
+    """AL-09: 95 was set for this patient; off and on again is 95, not the preset 93."""
+    scene = Scene().start()
+    for change in ({"value": 95.0}, {"on": False}, {"on": True}):
+        scene.give(given.SetLimit("spo2-low", "dr", "clinician", "as agreed", **change))  # type: ignore[arg-type]
+    assert scene.bed.session is not None
+    assert scene.bed.session.plan["spo2"].low == 95
+
+
+def test_al_09_a_limit_cannot_be_switched_on_across_another() -> None:
+    """AL-09: the low limit was raised while the high one was off."""
+    scene = Scene().start()
+    changes: tuple[tuple[str, bool, float | None], ...] = (
+        ("pulse-rate-high", False, None),
+        ("pulse-rate-low", True, 120.0),
+        ("pulse-rate-high", True, None),
+    )
+    for rule, on, value in changes:
+        scene.give(given.SetLimit(rule, "dr", "clinician", "as agreed", value, on))
+    assert "would cross pulse-rate-low at 120" in scene.of("Refused")[0].reason
+
+
+def test_al_28_a_limit_tightened_below_the_last_reading_asks_for_a_repeat_from_now() -> None:
+    """AL-28: 158 was read 5 min ago; with the limit at 150 a repeat is asked for, and not missed at once."""
+    scene = Scene().start()
+    scene.cuff(158, 80)
+    scene.stream(300, spo2=97)
+    scene.give(given.SetLimit("systolic-high", "dr", "clinician", "as agreed", 150))
+    assert len(scene.of("ReadingUnconfirmed", "systolic-high")) == 1
+    scene.stream(120, spo2=97)
+    assert "repeat:cuff" not in scene.rules()
+    scene.stream(1, spo2=97)
+    assert "repeat:cuff" in scene.rules()
+    scene.give(given.SetLimit("systolic-high", "dr", "clinician", "as before", 160))
+    assert scene.of("ReadingNotConfirmed")[0].reason == "first 158, the limit is 160 now mm[Hg]"
+
+
+def test_al_28_a_limit_that_begins_with_a_phase_judges_the_last_reading() -> None:
+    """AL-28: 185 was read before the dose; a limit that is live from the dose on does not wait 10 min."""
+    limits = tuple(
+        replace(x, phases=("dosing", "observation", "ready")) if x.id == "systolic-high-urgent" else x
+        for x in protocol().limits
+    )
+    scene = Scene().start(protocol(limits=limits))
+    scene.cuff(185, 80)
+    assert "systolic-high-urgent" not in scene.rules()
+    scene.give(given.RecordDose(35, "iv", "nurse", reason="known"), after_s=60)
+    assert scene.alarm("systolic-high-urgent").onset_at == scene.now

@@ -149,3 +149,26 @@ def test_what_was_over_before_the_monitor_was_told_is_recorded_only() -> None:
     scene.give(given.RecordDose(35, "iv", "nurse", early))
     assert [o.rule for o in scene.of("CheckpointMissed")] == ["bp-5", "bp-end"]
     assert not {"missed:bp-5", "missed:bp-end"} & scene.rules()
+
+
+def test_a_dose_recorded_late_finds_the_readings_of_its_windows() -> None:
+    """CLINICAL §5: readings of the last hour count for windows that become known now; none is 'missed'."""
+    scene = Scene().start()
+    began = scene.now
+    for _ in range(12):
+        scene.cuff(121, after_s=300)
+    scene.give(given.RecordDose(35, "iv", "nurse", began + timedelta(minutes=5)))
+    assert {one.rule for one in scene.of("CheckpointMet")} == {"bp-5", "bp-end"}
+    assert not any(key.startswith("missed:") for key in scene.rules())
+
+
+def test_a_pressure_entered_late_makes_the_baseline_too() -> None:
+    """AL-33, ALARMS §3.3: two readings from paper, 25 and 15 min old: baseline and hold prompt, no alarm."""
+    scene = Scene().start(started_at=None, without=("spo2", "pulse_rate"), reason="a story of the cuff")
+    scene.wait(30 * MINUTE)
+    for minutes, systolic in ((25, 150), (15, 154)):
+        at = scene.now - timedelta(minutes=minutes)
+        scene.give(given.RecordManual({"nibp_systolic": systolic, "nibp_diastolic": 80}, "nurse", at))
+    assert scene.of("BaselineEstablished")[0].value == 152
+    assert scene.bed.session is not None
+    assert "nibp_systolic" in scene.bed.session.held

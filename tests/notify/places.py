@@ -18,26 +18,30 @@ from typing import Any, NamedTuple
 
 from aiosmtpd.controller import Controller
 
+WITHIN_S = 60.0  # two busy cores
+
 
 class Arrived(NamedTuple):
-    """One request: when (monotonic seconds), its path, headers and JSON body."""
+    """One request: when (monotonic seconds), its path, headers and JSON body; the place's mood then."""
 
     at: float
     path: str
     headers: dict[str, str]
     body: dict[str, Any]
+    mood: str
 
 
 class HttpPlace:
     """A web server that keeps what it is sent; ``mood`` chooses how it answers and may change.
 
     ``200`` and other numbers: that code. ``hang``: never answers. ``drip``: a byte now and then, for ever.
-    ``slow``: takes the message, answers after ``patience`` seconds.
+    ``hold``: takes the message, and answers 200 when it is told to (``let_go``).
     """
 
-    def __init__(self, mood: str = "200", patience: float = 1.0) -> None:
+    def __init__(self, mood: str = "200") -> None:
         """Listen on a loopback port of its own."""
-        self.mood, self.patience = mood, patience
+        self.mood = mood
+        self.let_go = threading.Event()
         self.arrived: list[Arrived] = []
         self.came = threading.Condition()
         self.over = threading.Event()
@@ -46,11 +50,10 @@ class HttpPlace:
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 text = self.rfile.read(int(self.headers.get("content-length", 0)))
-                place.keep(
-                    Arrived(time.monotonic(), self.path, dict(self.headers), json.loads(text or b"{}"))
-                )
+                body, mood = json.loads(text or b"{}"), place.mood
+                place.keep(Arrived(time.monotonic(), self.path, dict(self.headers), body, mood))
                 with contextlib.suppress(OSError):
-                    place.answer(self)
+                    place.answer(self, mood)
 
             def log_message(self, *_: Any) -> None:
                 """Say nothing."""
@@ -61,7 +64,7 @@ class HttpPlace:
 
         self._server = Server(("127.0.0.1", 0), Handler)
         self.port = self._server.server_port
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
 
     def keep(self, one: Arrived) -> None:
         """Remember a request."""
@@ -69,15 +72,15 @@ class HttpPlace:
             self.arrived.append(one)
             self.came.notify_all()
 
-    def answer(self, request: BaseHTTPRequestHandler) -> None:
-        """Answer in the present mood."""
-        if self.mood == "hang":
+    def answer(self, request: BaseHTTPRequestHandler, mood: str) -> None:
+        """Answer in the mood in which the request came."""
+        if mood == "hang":
             self.over.wait()
             return
-        if self.mood == "slow":
-            self.over.wait(self.patience)
-        drips = self.mood == "drip"
-        request.send_response(int(self.mood) if self.mood.isdigit() else 200)
+        if mood == "hold":
+            self.let_go.wait()
+        drips = mood == "drip"
+        request.send_response(int(mood) if mood.isdigit() else 200)
         request.send_header("content-length", "1000000" if drips else "2")
         request.end_headers()
         request.wfile.write(b"{}")
@@ -85,7 +88,7 @@ class HttpPlace:
             request.wfile.write(b" ")
             request.wfile.flush()
 
-    def wait(self, count: int = 1, seconds: float = 10.0) -> list[Arrived]:
+    def wait(self, count: int = 1, seconds: float = WITHIN_S) -> list[Arrived]:
         """Return what came once there are ``count``; fail when there are not in time."""
         with self.came:
             assert self.came.wait_for(lambda: len(self.arrived) >= count, seconds), self.arrived
@@ -94,6 +97,7 @@ class HttpPlace:
     def close(self) -> None:
         """Let every request go and stop."""
         self.over.set()
+        self.let_go.set()
         self._server.shutdown()
         self._server.server_close()
 
@@ -106,7 +110,7 @@ class MailPlace:
         self.arrived: list[EmailMessage] = []
         self.came = threading.Condition()
         self.port = port
-        self._controller = Controller(self, hostname="127.0.0.1", port=port)
+        self._controller = Controller(self, hostname="127.0.0.1", port=port, ready_timeout=WITHIN_S)
         self._controller.start()
 
     async def handle_DATA(self, _server: Any, _session: Any, envelope: Any) -> str:  # noqa: N802 - aiosmtpd's name
@@ -116,7 +120,7 @@ class MailPlace:
             self.came.notify_all()
         return "250 taken"
 
-    def wait(self, count: int = 1, seconds: float = 10.0) -> list[EmailMessage]:
+    def wait(self, count: int = 1, seconds: float = WITHIN_S) -> list[EmailMessage]:
         """Return the messages once there are ``count``."""
         with self.came:
             assert self.came.wait_for(lambda: len(self.arrived) >= count, seconds), self.arrived
@@ -136,7 +140,7 @@ def silent_port() -> Iterator[int]:
         yield listener.getsockname()[1]
 
 
-def wait_until(holds: Callable[[], bool], seconds: float = 10.0) -> None:
+def wait_until(holds: Callable[[], bool], seconds: float = WITHIN_S) -> None:
     """Return when ``holds`` does; fail when it does not in time."""
     until = time.monotonic() + seconds
     while not holds():

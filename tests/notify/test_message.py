@@ -16,6 +16,7 @@ from monitor.core import inputs as given
 from monitor.core.alarms import Alarm
 from monitor.core.outcomes import Outcome
 from monitor.core.turn import Bed
+from monitor.core.vitals import Mode
 from monitor.notify import Notification, cancels, divert, dump, load, plan
 from tests.core.scene import Scene
 
@@ -127,6 +128,18 @@ def test_the_whole_message_is_this() -> None:
     sent = plan(offered, told.scene.bed, told.configuration, told.scene.now, lambda _b, _a, who: LINK(who))
     (one,) = [one for one in sent if one.target == "anna"]
     assert one.body == GOLDEN.format(alarm_id=told.high().alarm_id)
+
+
+def test_times_in_an_alarms_own_words_are_the_sites() -> None:
+    """P-22: a message never carries two clocks; Berlin is an hour before UTC in November."""
+    told = Told(routes=[everywhere(priorities=["medium", "high"])])
+    told.scene.start()
+    told.scene.stream(120, spo2=97)
+    heard = told.scene.now + timedelta(hours=1)
+    sent = told.see(told.scene.wait(200))
+    silence = next(one for one in sent if "no valid value since" in one.body)
+    assert f"(last {heard:%H:%M:%S})" in silence.body
+    assert "UTC" not in silence.title + silence.body
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -345,15 +358,61 @@ def test_only_a_persons_word_cancels(answer: Callable[[str], Any], ends: bool) -
     assert ({alarm_id} == {name for o in outcomes for name in cancels(o, scene.bed)}) is ends
 
 
-def test_the_end_of_a_session_cancels_what_waits_for_it() -> None:
-    """P-36: nobody is paged for a patient who has left."""
+# --- the turn in which a session ends ----------------------------------------------------------------------
+
+
+def test_p_47_the_end_of_a_real_session_takes_no_message_back() -> None:
+    """P-47: a high alarm that nobody has answered is told, also when somebody ends the session meanwhile."""
     told = Told(routes=[everywhere()])
     told.scene.start()
     told.desaturate()
-    alarm_id = told.high().alarm_id
     ended = told.scene.give(given.EndSession("anna", "moved"))
-    assert alarm_id in {name for o in ended for name in cancels(o, told.scene.bed)}
-    assert [one for one in told.see(ended) if one.alarm_id == alarm_id] == []
+    assert "AlarmEnded" in [one.outcome for one in ended]
+    assert [name for o in ended for name in cancels(o, told.scene.bed)] == []
+
+
+def test_s_10_the_end_of_a_drill_takes_its_messages_back_and_leaves_nothing_latched() -> None:
+    """S-10: what a drill still had to say ends with it; no alarm of it stays where no DRILL would stand."""
+    told = Told(routes=[everywhere()])
+    told.scene.start(mode="drill")
+    for _ in range(60):
+        told.scene.now += timedelta(seconds=1)
+        told.scene.report(spo2=80, pulse=70, mode="drill")
+    present = {one.alarm_id for one in told.scene.bed.alarms.values()}
+    ended = told.scene.give(given.EndSession("anna", "practised"))
+    assert {name for o in ended for name in cancels(o, told.scene.bed)} == present != set()
+    assert told.scene.bed.latched == {}
+
+
+@pytest.mark.parametrize(("mode", "first"), [("real", "HIGH, Room 4: "), ("drill", "DRILL HIGH, Room 4: ")])
+def test_p_47_a_high_alarm_of_the_turn_in_which_its_session_ends_is_told(mode: Mode, first: str) -> None:
+    """P-47, S-10: its mode is the session's, which is over when the message is made."""
+    told = Told(routes=[everywhere(priorities=["high"])], people=PEOPLE, ladders=LADDER)
+    told.scene.start(mode=mode)
+    for _ in range(60):
+        told.scene.now += timedelta(seconds=1)
+        told.see(told.scene.report(spo2=80, pulse=70, mode=mode))
+    before = len(told.sent)
+    # Nobody accepts. Both levels have timed out when, a minute late, the end of the session is heard.
+    outcomes = told.scene.give(given.EndSession("anna", "moved"), after_s=180)
+    assert told.scene.bed.session is None
+    told.see(outcomes)
+    fresh = [one for one in told.sent[before:] if "nobody has accepted" in one.title]
+    assert sorted(one.target for one in fresh) == ["anna", "ben", "chief", "wall"]
+    assert {one.mode for one in told.sent} == {mode}
+    assert all(one.title.startswith(first) for one in fresh)
+
+
+def test_s_11_a_real_high_reading_ends_the_drill_and_its_message_is_real() -> None:
+    """S-11, S-10: of one turn, what belongs to the drill says DRILL and what is real does not."""
+    told = Told(routes=[everywhere()])
+    told.scene.start(mode="drill")
+    told.scene.report(spo2=97, mode="drill")
+    outcomes = told.scene.give(given.Tick(), after_s=1) + told.scene.report(spo2=80, mode="real")
+    assert told.scene.bed.session is None
+    said = {one.title for one in told.see(outcomes)}
+    assert any(title.startswith("HIGH, Room 4: the drill ended: real reading SpO2 80") for title in said)
+    assert all(title.startswith("DRILL") for title in said if "the drill ended" not in title)
 
 
 def test_the_next_channel_is_told_with_a_fresh_deadline() -> None:

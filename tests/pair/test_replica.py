@@ -23,7 +23,8 @@ from monitor.app.replica import (
 )
 from monitor.core.outcomes import Outcome
 from monitor.core.vitals import Observation, Report
-from monitor.journal import Batch, Due, Journal, JournalError, Refused, Settled, verify
+from monitor.journal import Batch, Due, Journal, JournalError, Refused, Settled
+from monitor.safekeeping import verify
 from tests.conftest import REPOSITORY
 
 NOW = datetime(2026, 11, 23, 10, tzinfo=UTC)

@@ -16,12 +16,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from monitor.clockface import Clockface
 from monitor.config import Site
 from monitor.core.record import SessionRecord, Trace
 from monitor.records import pdf, sections, table
 from monitor.records.bands import stretches
 from monitor.records.chart import _thinned
-from monitor.records.clockface import Clockface
 from monitor.records.story import Story, runs
 from monitor.records.typeface import signs, spell
 from tests.conftest import REPOSITORY, program

@@ -17,7 +17,8 @@ from pathlib import Path
 import pytest
 
 from monitor.core.vitals import Observation, Report
-from monitor.journal import Batch, Journal, backup, restore
+from monitor.journal import Batch, Journal
+from monitor.safekeeping import backup, restore
 from monitor.schema import FILE
 from monitor.series import mirror as module
 from monitor.series.embedded import Embedded

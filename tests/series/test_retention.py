@@ -11,7 +11,8 @@ import pytest
 from monitor import snapshot
 from monitor.core import inputs as given
 from monitor.core.vitals import Observation, Report
-from monitor.journal import Batch, Journal, verify
+from monitor.journal import Batch, Journal
+from monitor.safekeeping import verify
 from monitor.schema import FILE
 from monitor.series.embedded import Embedded
 from monitor.series.retention import proofs, retain

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -13,7 +15,8 @@ from hypothesis import strategies as st
 from monitor.config import Series
 from monitor.core.record import Trace
 from monitor.core.vitals import Observation, Report
-from monitor.journal import LEVEL_EVERY, Batch, Journal, verify
+from monitor.journal import LEVEL_EVERY, Batch, Journal
+from monitor.safekeeping import verify
 from monitor.schema import FILE
 from monitor.series.embedded import Embedded
 from monitor.series.influx import Influx
@@ -21,7 +24,7 @@ from monitor.series.remembered import Remembered
 from monitor.series.retention import retain
 from tests.conftest import find_free_port
 from tests.series.conftest import Store
-from tests.series.test_mirror import BED, BEGAN, fill, follow
+from tests.series.test_mirror import BED, BEGAN, fill, follow, reading
 
 SPAN = (BEGAN - timedelta(hours=1), BEGAN + timedelta(days=2))
 
@@ -89,6 +92,50 @@ def test_intervals_know_late_readings_and_restarts(data: st.DataObject) -> None:
         journal.close()
         exact, thinned = (Embedded(Path(place)).traces(BED, *SPAN, every_s=every)[0] for every in (0, 20))
     assert values_by_slot(thinned, 20) == values_by_slot(exact, 20)
+
+
+def steps(folder: Path, monkeypatch: pytest.MonkeyPatch, ask: Callable[[Embedded], object]) -> int:
+    """Return how much SQLite did for a question, in hundreds of its instructions."""
+    counted = 0
+
+    def count() -> int:
+        nonlocal counted
+        counted += 1
+        return 0
+
+    def connect(*arguments: Any, **more: Any) -> sqlite3.Connection:
+        db = plain(*arguments, **more)
+        db.set_progress_handler(count, 100)
+        return db
+
+    plain = sqlite3.connect
+    with monkeypatch.context() as patch:
+        patch.setattr(sqlite3, "connect", connect)
+        assert ask(Embedded(folder))
+    return counted
+
+
+def test_a_chart_costs_what_its_own_bed_holds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """DESIGN §1: the cost of a chart does not grow with the readings of other beds that intervals know."""
+    monkeypatch.setattr("monitor.journal.LEVEL_EVERY", 100)
+    cost: dict[tuple[int, float], int] = {}
+    for beds in (1, 8):
+        folder = tmp_path / str(beds)
+        journal = Journal(folder)
+        for first in range(0, 600, 300):
+            numbers, each = range(first, first + 300), range(beds)
+            ward = [(f"bed-{bed}", reading(n, f"oximeter-{bed}")[1]) for n in numbers for bed in each]
+            journal.commit([Batch(readings=ward)])
+        journal.commit([Batch(readings=[("bed-0", reading(600, "oximeter-0")[1])])])  # now intervals know
+        journal.close()
+        for every_s in (0.0, 15.0, 300.0):
+
+            def chart(shop: Embedded, every_s: float = every_s) -> object:
+                return shop.traces("bed-0", *SPAN, every_s=every_s)
+
+            cost[beds, every_s] = steps(folder, monkeypatch, chart)
+    for every_s in (0.0, 15.0, 300.0):
+        assert cost[8, every_s] < 1.3 * cost[1, every_s] + 5, cost
 
 
 # --- the other store ----------------------------------------------------------------------------------------

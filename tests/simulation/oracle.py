@@ -93,6 +93,7 @@ class Oracle:
         self._runs: dict[tuple[str, int], tuple[float, float]] = {}  # bed, rule: since, last (device time)
         self._last_sign: dict[str, float] = {}  # bed: when its oximeter may last have been heard
         self._rows: dict[str, Row] = {}
+        self._dead_since: dict[str, float] = {}  # of an alarm `channel:...`
         self._before: dict[str, Any] = {}
         self._shown: dict[str, Any] = {}
         self._asked: set[tuple[str, str]] = set()
@@ -235,6 +236,8 @@ class Oracle:
                 self._end_has_evidence(one, place)
             if one.kind == "physiological" and one.outcome == "AlarmRaised":
                 self._onset_has_evidence(one, place)
+            if one.rule.startswith("channel:"):
+                self._channel_has_evidence(one)
             if one.rule == "monitor-fault" and one.outcome == "AlarmRaised":
                 self.violated("DESIGN 5", f"the monitor met a mistake of its own: {one.reason}")
             if one.outcome == "AlarmAcknowledged" and (one.bed_id, one.by) not in self._asked:
@@ -268,6 +271,15 @@ class Oracle:
         values = self._values(one.bed_id, one.metric, 200.0 if one.metric in OXIMETER else 1e9)
         if not any(beyond(v) and mode == place.mode for v, mode in values):
             self.violated("S-10", f"{one.rule} of {one.bed_id} without a {place.mode} value beyond it")
+
+    def _channel_has_evidence(self, one: Outcome) -> None:
+        """AL-38: a dead channel is an alarm until it delivers; a restart is no delivery."""
+        if one.outcome == "AlarmRaised":
+            self._dead_since[one.alarm_id] = self._world.scheduler.now_s
+        elif one.outcome == "AlarmEnded":
+            service = self._world.services[one.rule.removeprefix("channel:")]
+            if service.said_at < self._dead_since[one.alarm_id]:
+                self.violated("AL-38", f"{one.rule} ended and nothing was delivered")
 
     # --- after every step -------------------------------------------------------------------------------
 
@@ -486,9 +498,8 @@ class Oracle:
         answered = {
             one.alarm_id for one in new if one.outcome in ("AlarmAcknowledged", "AlarmAccepted", "AlarmReset")
         }
-        gone = {one.bed_id for one in new if one.outcome in ("SessionEnded", "SessionStarted")}
         for one in new:
-            if one.outcome != "AlarmRaised" or one.priority != "high" or one.bed_id in gone:
+            if one.outcome != "AlarmRaised" or one.priority != "high":
                 continue
             if (
                 one.detail.get("covered_by")
@@ -534,6 +545,13 @@ class Oracle:
             self._settled_rightly(rows[key])
         self._rows = rows
 
+    def on_attempt(self, key: str) -> None:
+        """P-46: a message whose end is on the disk is not sent once more, by a restart or by anything."""
+        if self._db is not None:
+            row = self._db.execute("SELECT state FROM notification WHERE key=?", (key,)).fetchone()
+            if row is not None and row[0] == "delivered":
+                self.violated("P-46", f"{key} is delivered, and is sent again")
+
     def _settled_rightly(self, row: Row) -> None:
         service = self._world.services.get(row.target)
         mode = self.durable.modes.get(row.session_id)
@@ -542,22 +560,17 @@ class Oracle:
             self.violated("S-10", f"the message {row.key} says {said['mode']}, its session is {mode}")
         if row.state == "delivered" and row.key not in service.said_took:
             self.violated("P-31", f"{row.target} never took {row.key}, which is called delivered")
-        if row.state == "cancelled" and row.alarm_id in self._unanswered():
+        if row.state == "cancelled" and mode != "drill" and not self._answered(row.alarm_id):
             self.violated("P-35", f"{row.key} was cancelled and nobody has answered")
         if row.state == "expired":
             until = datetime.fromisoformat(said["deadline_at"])
             if self._world.scheduler.clock.now() < until:
                 self.violated("P-36", f"{row.key} is called expired before its time")
 
-    def _unanswered(self) -> set[str]:
-        """Return the alarms that are present and were never answered by anybody."""
-        answered = {
-            one.alarm_id
-            for one in self.told
-            if one.outcome in ("AlarmAcknowledged", "AlarmAccepted", "AlarmReset")
-        }
-        present = {name for place in self.durable.places.values() for name in place.present}
-        return present - answered
+    def _answered(self, alarm_id: str) -> bool:
+        """Say whether anybody has ever answered an alarm."""
+        answers = ("AlarmAcknowledged", "AlarmAccepted", "AlarmReset")
+        return any(one.alarm_id == alarm_id and one.outcome in answers for one in self.told)
 
     # --- the end ----------------------------------------------------------------------------------------
 

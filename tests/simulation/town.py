@@ -25,15 +25,19 @@ WHO = "role of everybody"
 class Service:
     """One target: how it is now, and what it took."""
 
-    def __init__(self, name: str, scheduler: Scheduler, chance: random.Random) -> None:
-        """Begin well."""
-        self.name, self.state = name, "well"
+    def __init__(
+        self, name: str, scheduler: Scheduler, chance: random.Random, begins: Callable[[str], None]
+    ) -> None:
+        """Begin well; ``begins`` hears the key of each message when an attempt begins."""
+        self.name, self.state, self._begins = name, "well", begins
         self.took: dict[str, int] = {}
         self.said_took: set[str] = set()
+        self.said_at = -1.0  # when it last said that it took something
         self._scheduler, self._chance = scheduler, chance
 
     def send(self, one: Notification) -> Sent:
         """Take a message, or not."""
+        self._begins(one.key)
         sleep, draw = self._scheduler.sleep, self._chance
         state = self.state
         if state == "hangs":
@@ -49,12 +53,15 @@ class Service:
         if state == "raises":
             raise RuntimeError("the plugin broke")
         if state == "swallows":
-            self.said_took.add(one.key)
-            return Sent(True, "accepted by the service")
+            return self._say_took(one)
         self.took[one.key] = self.took.get(one.key, 0) + 1
         if state == "denies":
             return Sent(False, "error=500")
+        return self._say_took(one)
+
+    def _say_took(self, one: Notification) -> Sent:
         self.said_took.add(one.key)
+        self.said_at = self._scheduler.now_s
         return Sent(True, "accepted by the service")
 
 

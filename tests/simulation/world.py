@@ -27,9 +27,9 @@ from monitor.core import inputs as given
 from monitor.core.outcomes import Outcome
 from monitor.core.protocol import Protocol
 from monitor.core.turn import Bed
-from monitor.journal import verify
 from monitor.mqtt import Will, presence
 from monitor.notify import delivery
+from monitor.safekeeping import verify
 from tests.simulation.bedside import CUFF, OXIMETER, Device, Network, Patient
 from tests.simulation.broker import Broker, SimulatedLink
 from tests.simulation.disk import Disk, Weather
@@ -120,7 +120,7 @@ class World:
         self.broker.on_delivered = self._delivered
         self.broker.on_confirmed = self._confirmed
         self.services = {
-            one.id: Service(one.id, self.scheduler, random.Random(f"{one.id} {seed}"))
+            one.id: Service(one.id, self.scheduler, random.Random(f"{one.id} {seed}"), self.oracle.on_attempt)
             for one in self.configuration.clinic.notify.targets
         }
         self.staff = Staff(self, random.Random(f"staff {seed}"), draw.choice((0.05, 0.3, 0.8)))
@@ -266,6 +266,7 @@ class World:
         messenger = Messenger(
             self.configuration, self.scheduler.clock, monitor.settle, monitor.send_also, None
         )
+        messenger.remember(monitor.station_bed())
         monitor.messenger = messenger
         self.oracle.booted(monitor)
         self.monitor = monitor

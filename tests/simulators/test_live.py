@@ -105,7 +105,7 @@ class Monitor:
         self.client.publish(
             f"{ROOT}/beds/{BED}/alarms", topics.alarm_list(bed, "boot", 1, now), 1, retain=True
         )
-        for payload in topics.phases(outcomes, "boot", bed.session.mode if bed.session else ""):
+        for payload in topics.phases(outcomes, "boot"):
             self.client.publish(f"{ROOT}/beds/{BED}/alarm", payload, 1)
         if any(one.rule == "spo2-low-urgent" and one.outcome == "AlarmRaised" for one in outcomes):
             self.raised.set()
@@ -231,5 +231,5 @@ def test_a_drill_does_not_wait_for_ever(mosquitto: Callable[..., Mosquitto], tmp
 def test_the_alarm_topic_is_what_the_score_reads() -> None:
     """The contract with monitor.topics: outcome, rule, priority, mode and time are there."""
     row = Outcome("AlarmRaised", datetime.now(UTC), BED, "s", "a", "spo2-low-urgent", "physiological", "high")
-    told = json.loads(topics.phases([row], "boot", "drill")[0])
+    told = json.loads(topics.phases([row], "boot")[0])
     assert {"outcome", "rule", "priority", "mode", "at", "alarm_id", "kind"} <= set(told)

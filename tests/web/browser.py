@@ -1,4 +1,8 @@
-"""Waiting for a page whose policy forbids `eval`: Playwright's own `wait_for_function` needs it."""
+"""Waiting for a page whose policy forbids `eval`: Playwright's own `wait_for_function` needs it.
+
+The law: a test never looks at a page once and judges; it waits until something is so. A page that is slow on
+a busy machine passes late, a page that is wrong fails after ``WITHIN_S``.
+"""
 
 from __future__ import annotations
 
@@ -10,14 +14,18 @@ if TYPE_CHECKING:
 
     from playwright.sync_api import Page
 
+WITHIN_S = 30.0
 
-def wait(page: Page, expression: str, within: float = 10.0) -> None:
+
+def wait(page: Page, expression: str, within: float = WITHIN_S) -> None:
     """Wait until a JavaScript expression is true; an element that is not there yet makes it false."""
-    asked = f"(() => {{ try {{ return Boolean({expression}); }} catch (fault) {{ return String(fault); }} }})()"
+    asked = (
+        f"(() => {{ try {{ return Boolean({expression}); }} catch (fault) {{ return String(fault); }} }})()"
+    )
     until(page, lambda: page.evaluate(asked) is True, expression, within)
 
 
-def until(page: Page, done: Callable[[], bool], what: str = "it", within: float = 10.0) -> None:
+def until(page: Page, done: Callable[[], bool], what: str = "it", within: float = WITHIN_S) -> None:
     """Wait until something is so, letting the page go on meanwhile."""
     deadline = time.monotonic() + within
     while not done():

@@ -43,7 +43,7 @@ def past(open_house: Callable[..., SmallHouse]) -> SmallHouse:
         if second % 300 == 0:
             house.tell("bed-1", at, nibp_systolic=121.0, nibp_diastolic=78.0, nibp_mean=92.0)
         if second == 900:
-            house.desk.submit("bed-1", RecordDose(56, "in", "Nora", at), at).result(5)
+            house.desk.submit("bed-1", RecordDose(56, "in", "Nora", at), at).result(30)
         if not 1500 <= second < 1600:
             low = 2000 <= second < 2060
             house.tell("bed-1", at, spo2=86.0 if low else 97.0, pulse_rate=70.0)
@@ -89,7 +89,7 @@ def test_a_record_is_found_downloaded_and_signed_once(past: SmallHouse, enter: E
     assert carla.get("/sessions?code=p-9&had_alarms=true").json()["sessions"][0]["patient_code"] == "P-9"
     assert carla.get("/sessions?code=unknown").json()["sessions"] == []
     assert carla.post("/sessions/s-bed-1-P-9/sign").status_code == 409
-    past.desk.submit("bed-1", EndSession("Nora", "test")).result(5)
+    past.desk.submit("bed-1", EndSession("Nora", "test")).result(30)
     signed = carla.post("/sessions/s-bed-1-P-9/sign", {"text": "read"}).json()["outcomes"][0]
     assert (signed["outcome"], signed["by"], signed["detail"]["role"]) == (
         "RecordSigned",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import argon2
 import pytest
 
 from monitor.web.users import PIN_TRIES, UserError, Users, signing_key
@@ -71,6 +72,12 @@ def test_an_old_link_is_refused(users: Users) -> None:
     """A link left in a terminal's history opens nothing later."""
     token = users.sign_in_link("Nora Müller", lasts_s=-1).split("token=")[1]
     assert users.redeem(token) is None
+
+
+def test_an_unknown_name_costs_as_much_as_a_wrong_password(users: Users) -> None:
+    """ASVS V6.3.8: how long the answer takes does not tell whether somebody works here."""
+    nobody = argon2.extract_parameters(users._nobody)
+    assert nobody == argon2.extract_parameters(argon2.PasswordHasher().hash("x"))
 
 
 def test_wrong_pins_lock_until_a_full_sign_in(users: Users) -> None:

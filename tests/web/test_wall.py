@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
+import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import timedelta
 from typing import Any
@@ -21,7 +22,7 @@ from monitor.core.turn import Bed
 from monitor.core.vitals import Observation, Report
 from monitor.web.wall import show_bed, sort_alarms
 from tests.web.conftest import Person
-from tests.web.small_house import SmallHouse
+from tests.web.small_house import WITHIN_S, SmallHouse
 
 SignIn = Callable[[str], Person]
 
@@ -36,7 +37,7 @@ def wall(person: Person, house: SmallHouse, **options: Any) -> Iterator[ClientCo
         yield live
 
 
-def frame(live: ClientConnection, within: float = 5.0) -> dict[str, Any]:
+def frame(live: ClientConnection, within: float = WITHIN_S) -> dict[str, Any]:
     """Return the next frame."""
     found: dict[str, Any] = json.loads(live.recv(within))
     return found
@@ -69,7 +70,7 @@ def test_a_cuff_value_that_came_late_is_shown_with_its_own_time(
         Observation(name, value) for name, value in (("nibp_systolic", 142.0), ("nibp_diastolic", 88.0))
     )
     report = Report("cuff-1", now, then, seen)
-    house.desk.submit("bed-1", Observe(report), now).result(5)
+    house.desk.submit("bed-1", Observe(report), now).result(30)
     bed = house.desk.beds()["bed-1"]
     assert "nibp_systolic" not in bed.latest
     shown = show_bed(bed)["numbers"]
@@ -86,7 +87,7 @@ def test_a_limit_that_is_off_is_shown_as_off(house: SmallHouse) -> None:
     house.start("bed-1")
     house.tell("bed-1", spo2=97.0, pulse_rate=70.0)
     one = SetLimit("pulse-rate-high", "Carla", "clinician", "athlete", on=False)
-    house.desk.submit("bed-1", one).result(5)
+    house.desk.submit("bed-1", one).result(30)
     pulse = show_bed(house.desk.beds()["bed-1"])["numbers"]["pulse_rate"]
     assert pulse["off"] == ["high"]
     assert pulse["high"] == 130.0
@@ -95,7 +96,7 @@ def test_a_limit_that_is_off_is_shown_as_off(house: SmallHouse) -> None:
 def test_alarms_stand_high_before_low_and_newest_first(house: SmallHouse) -> None:
     """AL-05: three at once: H > M > L, then newest; none is left out."""
     for key, priority in (("a", "low"), ("b", "medium"), ("c", "high"), ("d", "medium")):
-        house.desk.submit("bed-1", ReportCondition(key, priority, f"test {key}")).result(5)
+        house.desk.submit("bed-1", ReportCondition(key, priority, f"test {key}")).result(30)
         time.sleep(0.01)
     keys = [alarm.key for alarm in sort_alarms(house.desk.beds()["bed-1"])]
     assert keys == ["c", "d", "b", "a"]
@@ -110,15 +111,20 @@ def test_what_is_shown_depends_on_the_bed_alone(house: SmallHouse) -> None:
     assert json.loads(house.site.hub.build())["beds"][0]["numbers"]["spo2"]["value"] == 97.0
 
 
-def test_a_bed_that_cannot_be_drawn_leaves_the_others(house: SmallHouse) -> None:
+def test_a_bed_that_cannot_be_drawn_leaves_the_others(
+    open_house: Callable[..., SmallHouse], enter: Callable[[SmallHouse, str], Person]
+) -> None:
     """ASVS V16.5.3: an error in the pages never hides an alarm of another bed."""
+    house = open_house(history=True)  # no tick: the core is not asked to go on with such a bed
+    house.desk._beds["bed-2"] = Bed("bed-2", alarms={"x": Alarm.__new__(Alarm)})
     house.start("bed-1")
-    house.desaturate("bed-1")
-    broken = Bed("bed-2", alarms={"x": Alarm.__new__(Alarm)})
-    house.desk._beds["bed-2"] = broken
-    shown = json.loads(house.site.hub.build())["beds"]
-    assert "cannot be shown" in shown[1]["fault"]
+    with wall(enter(house, "Nora"), house) as live:
+        assert "cannot be shown" in frame(live)["beds"][1]["fault"]
+        house.desaturate("bed-1")
+        while not (shown := frame(live)["beds"])[0]["alarms"]:
+            pass
     assert shown[0]["alarms"][0]["priority"] == "high"
+    assert "cannot be shown" in shown[1]["fault"]
 
 
 # --- when a frame goes out ----------------------------------------------------------------------------------
@@ -127,33 +133,51 @@ def test_a_bed_that_cannot_be_drawn_leaves_the_others(house: SmallHouse) -> None
 def test_frames_are_numbered_and_come_once_a_second(house: SmallHouse, sign_in: SignIn) -> None:
     """Issue 2: one numbered whole-wall frame a second, whatever the readings do."""
     house.start("bed-1")
-    with wall(sign_in("Nora"), house) as live:
-        first = frame(live)
-        begun = time.monotonic()
-        numbers = [first["number"]]
-        while time.monotonic() - begun < 3.2:
+    numbers: list[int] = []
+    with wall(sign_in("Nora"), house) as live, readings(house):
+        frame(live)
+        begun = house.site.hub.number, time.monotonic()
+        while len(numbers) < 3:
+            numbers.append(frame(live)["number"])
+        made = house.site.hub.number - begun[0]
+        assert made <= time.monotonic() - begun[1] + 1, "readings alone made a frame before its second"
+    assert numbers == sorted(set(numbers))
+
+
+@contextmanager
+def readings(house: SmallHouse) -> Iterator[None]:
+    """Let bed-1 measure twenty times a second meanwhile."""
+    ended = threading.Event()
+
+    def measure() -> None:
+        while not ended.wait(0.05):
             house.tell("bed-1", spo2=97.0, pulse_rate=70.0)
-            try:
-                numbers.append(frame(live, 0.05)["number"])
-            except TimeoutError:
-                continue
-    assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))
-    assert 3 <= len(numbers) <= 6
+
+    thread = threading.Thread(target=measure)
+    thread.start()
+    yield
+    ended.set()
+    thread.join()
 
 
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make the wall's second an hour: what still comes has not waited for it."""
+    monkeypatch.setattr("monitor.web.hub.PERIOD_S", 3600.0)
+
+
+@pytest.mark.usefixtures("patient")
 def test_an_alarm_is_on_the_wall_at_once(house: SmallHouse, sign_in: SignIn) -> None:
     """ALARMS §1.4: decision to page p99 at most 1 s; the frame does not wait for its second."""
     house.start("bed-1")
     with wall(sign_in("Nora"), house) as live:
         frame(live)
-        frame(live)  # just now: the next one by time is a second away
-        begun = time.monotonic()
         house.desaturate("bed-1")
         while not frame(live)["beds"][0]["alarms"]:
             pass
-        assert time.monotonic() - begun < 0.9
 
 
+@pytest.mark.usefixtures("patient")
 def test_an_acknowledgement_is_on_another_page_at_once(house: SmallHouse, sign_in: SignIn) -> None:
     """Issue 2: an acknowledgement by one nurse is shown on a second page at once, with the name."""
     house.start("bed-1")
@@ -161,18 +185,16 @@ def test_an_acknowledgement_is_on_another_page_at_once(house: SmallHouse, sign_i
     alarm = next(iter(house.desk.beds()["bed-1"].alarms.values()))
     with wall(sign_in("Carla"), house) as live:
         frame(live)
-        house.desk.submit("bed-1", Acknowledge(alarm.alarm_id, "Nora")).result(5)
-        begun = time.monotonic()
+        house.desk.submit("bed-1", Acknowledge(alarm.alarm_id, "Nora")).result(30)
         while (shown := frame(live)["beds"][0]["alarms"][0])["signal"] != "acknowledged":
             pass
         assert shown["by"] == "Nora"
-        assert time.monotonic() - begun < 0.9
 
 
 def test_every_client_gets_the_same_end_of_a_pause(house: SmallHouse, sign_in: SignIn) -> None:
     """AL-20: the countdown is equal on every client: it is the same instant in the same bytes."""
     house.start("bed-1")
-    house.desk.submit("bed-1", PauseAudio("Nora")).result(5)
+    house.desk.submit("bed-1", PauseAudio("Nora")).result(30)
     with wall(sign_in("Nora"), house) as one, wall(sign_in("Carla"), house) as other:
         ends = {frame(live)["beds"][0]["pause"]["until"] for live in (one, other)}
     assert len(ends) == 1
@@ -196,14 +218,15 @@ def test_nobody_sees_the_wall_without_signing_in(house: SmallHouse, sign_in: Sig
     assert closed.value.rcvd.code == 4401
 
 
-def test_a_page_counts_as_heard_only_while_it_says_so(house: SmallHouse, sign_in: SignIn) -> None:
+def test_a_page_counts_as_heard_only_while_it_says_so(
+    house: SmallHouse, sign_in: SignIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """AL-35, AL-36: leases reach the desk with the page's own word on its sound; nonsense does not."""
+    monkeypatch.setattr("monitor.web.live.LEASE_NO_SOONER_S", 0.0)
     with wall(sign_in("Nora"), house) as live:
         live.send(json.dumps({"page": "p1", "sounding": True}))
         _until(lambda: [lease[0] for lease in house.desk.leases.values()] == [True])
-        time.sleep(1.1)
         live.send("nonsense")
-        time.sleep(1.1)
         live.send(json.dumps({"page": "p1", "sounding": False}))
         _until(lambda: [lease[0] for lease in house.desk.leases.values()] == [False])
 
@@ -216,13 +239,9 @@ def test_a_stalled_page_is_let_go_and_harms_no_other(
     house.site.hub._fixed["padding"] = "x" * 1_000_000
     nora = sign_in("Nora")
     with _stalled(nora, house), wall(nora, house, max_size=None) as live:
-        frame(live)
-        begun, count = time.monotonic(), 0
-        while time.monotonic() - begun < 5:
+        while house.site.hub.dropped < 3:  # frames come to this one all the while
             frame(live)
-            count += 1
-        assert count >= 4
-        _until(lambda: house.site.hub.dropped == 3, within=20)
+        assert house.site.hub.pages == 1
 
 
 def _stalled(person: Person, house: SmallHouse) -> ExitStack:
@@ -242,8 +261,8 @@ def _stalled(person: Person, house: SmallHouse) -> ExitStack:
     return found
 
 
-def _until(done: Callable[[], bool], within: float = 5.0) -> None:
-    deadline = time.monotonic() + within
+def _until(done: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + WITHIN_S
     while not done():
         assert time.monotonic() < deadline, "it did not come to be in time"
         time.sleep(0.02)
@@ -253,13 +272,13 @@ def test_a_burst_of_changes_is_few_frames(house: SmallHouse, sign_in: SignIn) ->
     """R-12: a storm does not become a storm of frames: changes within 40 ms share one."""
     with wall(sign_in("Nora"), house) as live:
         frame(live)
-        before = house.site.hub.number
         begun = time.monotonic()
+        before = house.site.hub.number
         for number in range(200):
             house.desk.submit("bed-1", ReportCondition(f"k{number}", "low", "x"))
-        house.desk.submit("bed-1", ReportCondition("last", "low", "x")).result(10)
-        passed = time.monotonic() - begun
-        assert house.site.hub.number - before <= passed / 0.04 + 3
+        house.desk.submit("bed-1", ReportCondition("last", "low", "x")).result(30)
+        made = house.site.hub.number - before
+        assert made <= (time.monotonic() - begun) / 0.04 + 1
 
 
 def test_a_waiting_page_wakes_for_a_newer_frame_only(house: SmallHouse) -> None:
@@ -267,15 +286,42 @@ def test_a_waiting_page_wakes_for_a_newer_frame_only(house: SmallHouse) -> None:
 
     async def wait() -> tuple[int, int, int]:
         hub = house.site.hub
-        seen = hub.number
-        at_once = await hub.next_frame(seen - 1)
-        return seen, at_once, await asyncio.wait_for(hub.next_frame(at_once), 5)
+        with hub.looking():
+            seen = await hub.next_frame(-1)
+            at_once = await hub.next_frame(seen - 1)
+            return seen, at_once, await asyncio.wait_for(hub.next_frame(at_once), 20)
 
-    loop = house.site.hub._loop
-    assert loop is not None
-    seen, at_once, later = asyncio.run_coroutine_threadsafe(wait(), loop).result(10)
+    seen, at_once, later = in_the_server(house, wait())
     assert at_once == seen
     assert later > at_once
+
+
+def test_nothing_is_made_while_nobody_looks_and_the_first_look_is_of_now(
+    house: SmallHouse, sign_in: SignIn
+) -> None:
+    """R-11: a wall that nobody sees costs nothing; a page that opens later never starts with an old frame."""
+    house.start("bed-1")
+    nora = sign_in("Nora")
+    with wall(nora, house) as live:
+        frame(live)
+    _until(lambda: house.site.hub.pages == 0 and house.site.hub.frame == "")
+    before = house.site.hub.number
+    house.desaturate("bed-1")
+    assert not house.site.hub._pending, "a reading woke the server for nobody"
+    assert (house.site.hub.number, house.site.hub.frame) == (before, "")
+    with wall(nora, house) as live:
+        first = frame(live)
+    assert first["number"] == before + 1
+    assert first["beds"][0]["alarms"][0]["priority"] == "high"
+    assert first["beds"][0]["numbers"]["spo2"]["value"] == 80.0
+
+
+def in_the_server(house: SmallHouse, work: Coroutine[Any, Any, Any]) -> Any:
+    """Do something in the server's own loop."""
+    _until(lambda: house.site.hub._loop is not None)
+    loop = house.site.hub._loop
+    assert loop is not None
+    return asyncio.run_coroutine_threadsafe(work, loop).result(30)
 
 
 def test_a_reading_in_the_past_leaves_the_tile(house: SmallHouse) -> None:

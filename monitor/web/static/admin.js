@@ -3,7 +3,7 @@
 import { $, $$, el } from "./dom.js";
 import { change, doing, get, toast } from "./api.js";
 import { ask } from "./dialog.js";
-import { date, hms, outcome } from "./words.js";
+import { date, hms, outcome, plainly } from "./words.js";
 
 const ROLES = ["nurse", "clinician", "operator", "admin"];
 const when = (text) => `${date(Date.parse(text))} ${hms(Date.parse(text))}`;
@@ -62,7 +62,7 @@ async function audit() {
   $("#chain").textContent = whole ? "✓ The chain is whole: no line was altered or removed." : `✗ The chain is broken: ${found.chain}.`;
   $("#chain").className = whole ? "" : "wrong";
   $("#ledger tbody").replaceChildren(...found.ledger.map((one) => cells(String(one.number), when(one.at), one.by, one.what, one.detail)));
-  $("#deeds tbody").replaceChildren(...found.deeds.map((one) => cells(when(one.at), one.by, outcome(one.outcome), one.bed_id, one.reason)));
+  $("#deeds tbody").replaceChildren(...found.deeds.map((one) => cells(when(one.at), one.by, outcome(one.outcome), one.bed_id, plainly(one.reason, Date.parse(one.at)))));
 }
 
 if ($("#filter")) {

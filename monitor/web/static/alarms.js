@@ -38,7 +38,7 @@ export const needsPerson = (alarm) => alarm.signal !== "acknowledged" && alarm.s
 export const pauseAlarm = (bed, alarm) =>
   ask({
     title: "Pause this alarm",
-    text: `${alarm.text}. No light and no sound of this alarm for a short while, such as while a probe is moved.`,
+    text: `${plainly(alarm.text, alarm.since)}. No light and no sound of this alarm for a short while, such as while a probe is moved.`,
     fields: [
       { name: "seconds", label: "For", choose: [30, 60, 120].map((s) => ({ value: String(s), label: `${s} s` })), value: "60" },
       { name: "reason", label: "Reason", focus: true },
@@ -104,7 +104,8 @@ export class AlarmList {
     say(row.word, word(alarm));
     say(row.bed_name, (bed.session?.mode === "drill" ? "DRILL " : "") + bedLabel(frame, bed.id));
     mark(row.bed_name, "href", bed.session ? `/sessions/${bed.session.id}` : null);
-    say(row.text, plainly(alarm.text));
+    const text = plainly(alarm.text, alarm.since);
+    say(row.text, text);
     const now = serverNow();
     const words = [`for ${age((now - alarm.since) / 1000)}`, signalWords(alarm, now)];
     if (alarm.owner) words.push(`taken by ${alarm.owner}`);
@@ -116,7 +117,7 @@ export class AlarmList {
     row.accept.hidden = !mayCare(bed) || !["offered", "exhausted"].includes(alarm.ownership);
     row.reject.hidden = !this.detail || !mayCare(bed) || !(alarm.ownership === "offered" || alarm.owner === me.name);
     row.pause.hidden = !this.detail || !mayCare(bed) || !alarm.pausable || alarm.signal === "alarm_paused" || alarm.signal === "latched";
-    mark(row.ack, "aria-label", `${row.ack.textContent === "Ack" ? "Acknowledge" : "Seen"}: ${alarm.priority} ${bedLabel(frame, bed.id)} ${alarm.text}`);
+    mark(row.ack, "aria-label", `${row.ack.textContent === "Ack" ? "Acknowledge" : "Seen"}: ${alarm.priority} ${bedLabel(frame, bed.id)} ${text}`);
   }
 }
 
@@ -136,7 +137,7 @@ export class Announcer {
       known.add(name);
       if (!signals(alarm) || this.said.has(name)) continue;
       fresh = true;
-      this.node.textContent = `${word(alarm)} ${bedLabel(frame, bed.id)}: ${alarm.text}`;
+      this.node.textContent = `${word(alarm)} ${bedLabel(frame, bed.id)}: ${plainly(alarm.text, alarm.since)}`;
     }
     this.said = known;
     return fresh;

@@ -1,7 +1,9 @@
 // The session's chart: two panels on one time axis. Gaps stay gaps; a cuff reading is a bar from diastolic to
 // systolic; limits are bands; doses, phases, alarms and notes are marks. uPlot draws the axes and the lines.
+//
+// A long session comes as the lowest and the highest of each ten seconds; who looks closer gets every value.
 
-import { hm, hms, number } from "./words.js";
+import { hm, hms, number, plainly } from "./words.js";
 
 // Asking for a colour makes the browser lay out the page; a chart asks hundreds of times in one drawing.
 const colours = new Map();
@@ -10,7 +12,10 @@ const css = (name) => {
   if (!colours.has(name)) colours.set(name, getComputedStyle(document.documentElement).getPropertyValue(name).trim());
   return colours.get(name);
 };
+const METRICS = ["heart_rate", "pulse_rate", "spo2", "nibp_systolic", "nibp_diastolic", "nibp_mean"];
 const GAP_S = { spo2: 10, heart_rate: 10, pulse_rate: 10 };
+const CLOSE_S = 3600; // of so short a span the server tells every value
+const REST_MS = 150; // fingers that still move ask for nothing
 const COLOUR = { heart_rate: "--series-heart", pulse_rate: "--series-pulse", nibp_systolic: "--series-cuff" };
 const SHORT = { heart_rate: "HR", pulse_rate: "PR", nibp_systolic: "Sys" };
 const MARK_COLOUR = { high: "--high-text", medium: "--medium-text", low: "--medium-text" };
@@ -49,6 +54,14 @@ export class Line {
     this.values = all.map((one) => one[1]);
   }
 
+  /** From how many seconds on there is a gap: a device that measures seldom is no gap. */
+  gap() {
+    const steps = [];
+    for (let n = 1; n < this.at.length; n += Math.ceil(this.at.length / 50)) steps.push(this.at[n] - this.at[n - 1]);
+    const usual = steps.sort((a, b) => a - b)[steps.length >> 1] || 0;
+    return Math.max(GAP_S[this.metric] || 1e9, 2.5 * usual);
+  }
+
   push(at, value) {
     // A frame tells milliseconds, a trace microseconds: the same reading must not stand twice.
     if (this.at.length && at <= this.at[this.at.length - 1] + 0.0015) return false;
@@ -58,8 +71,8 @@ export class Line {
     return true;
   }
 
-  /** The last value at or before a time, if it is not older than `most` seconds. */
-  before(time, most) {
+  /** How many points are not later than a time. */
+  until(time) {
     let low = 0;
     let high = this.at.length;
     while (low < high) {
@@ -67,11 +80,36 @@ export class Line {
       if (this.at[middle] <= time) low = middle + 1;
       else high = middle;
     }
-    const place = low - 1;
-    if (place < 0 || time - this.at[place] > most) return null;
-    return { at: this.at[place], value: this.values[place] };
+    return low;
+  }
+
+  /** The last value at or before a time, if it is not older than `most` seconds. */
+  before(time, most) {
+    const place = this.until(time) - 1;
+    return place < 0 || time - this.at[place] > most ? null : this.values[place];
+  }
+
+  /** The lowest and the highest after one time and not after another, or null. */
+  within(from, to) {
+    let low = Infinity;
+    let high = -Infinity;
+    for (let n = this.until(from); n < this.at.length && this.at[n] <= to; n += 1) {
+      if (this.values[n] === null) continue;
+      if (this.values[n] < low) low = this.values[n];
+      if (this.values[n] > high) high = this.values[n];
+    }
+    return low === Infinity ? null : [low, high];
   }
 }
+
+/** "97", or "94–97" where two values stand for many. */
+export const reach = (ends) => (ends ? [...new Set(ends.map((one) => number(one)))].join("–") : "--");
+
+const linesOf = (traces) => {
+  const lines = Object.fromEntries(METRICS.map((name) => [name, new Line(name)]));
+  for (const trace of traces) lines[trace.metric]?.take(trace.at, trace.values);
+  return lines;
+};
 
 /** Put lines on one ascending x: `undefined` where a line has no point, `null` where it has a gap. */
 export function align(lines) {
@@ -97,7 +135,7 @@ export function align(lines) {
 }
 
 function gapped(line) {
-  const most = GAP_S[line.metric] || 1e9;
+  const most = line.gap();
   const x = [];
   const y = [];
   for (let n = 0; n < line.at.length; n += 1) {
@@ -112,25 +150,29 @@ function gapped(line) {
 }
 
 export class SessionChart {
-  /** `boxes`: {rate, spo2} elements. `read(time)` is told where the cursor is. */
-  constructor(boxes, read) {
+  /** `boxes`: {rate, spo2} elements. `read(time)` is told where the cursor is; `ask(from, to)` gives traces. */
+  constructor(boxes, read, ask) {
     this.boxes = boxes;
     this.read = read;
-    this.lines = Object.fromEntries(["heart_rate", "pulse_rate", "spo2", "nibp_systolic", "nibp_diastolic", "nibp_mean"].map((name) => [name, new Line(name)]));
+    this.ask = ask;
+    this.lines = linesOf([]);
+    this.everyS = 0; // the lines are the ends of so long intervals; 0: every value
+    this.near = null; // every value of what is looked at closely: {from, to, lines}
+    this.looking = 0;
     this.bands = [];
     this.marks = [];
     this.from = 0;
     this.to = 0;
     this.window = null; // null: everything, and it grows; else [from, to] in seconds
+    this.follows = false; // the window ends at the newest, and goes along with it
     this.live = false;
     this.plots = [];
   }
 
   load(found) {
-    for (const line of Object.values(this.lines)) {
-      Object.assign(line, { at: [], values: [], low: Infinity, high: -Infinity });
-    }
-    for (const trace of found.traces) this.lines[trace.metric]?.take(trace.at, trace.values);
+    this.lines = linesOf(found.traces);
+    this.everyS = found.every_s;
+    this.near = null;
     this.bands = found.bands;
     this.marks = found.marks.filter((one) => DRAWN.has(one.what));
     this.from = found.from / 1000;
@@ -140,18 +182,53 @@ export class SessionChart {
     this.bars = this.cuff();
     if (this.plots.length) this.redraw();
     else this.make();
+    this.look();
+  }
+
+  /** The lines that are drawn: every value where it is there for all that is in sight. */
+  drawn() {
+    const [from, to] = this.span();
+    return this.near && this.near.from <= from && this.near.to >= to ? this.near.lines : this.lines;
+  }
+
+  /** Ask for every value of what is in sight, once nobody moves any more; until it comes the overview stands. */
+  look() {
+    clearTimeout(this.looking);
+    const [from, to] = this.span();
+    const width = to - from;
+    if (!this.everyS || !this.window || width > CLOSE_S || this.drawn() !== this.lines) return;
+    const more = Math.min(width, CLOSE_S - width) / 2;
+    this.looking = setTimeout(async () => {
+      const newest = to + more >= this.to;
+      const traces = await this.ask(from - more, to + more).catch(() => null);
+      if (!traces) return;
+      const lines = linesOf(traces);
+      if (newest) for (const [name, line] of Object.entries(lines)) this.catchUp(line, this.lines[name]);
+      this.near = { from: from - more, to: newest ? Infinity : to + more, lines };
+      this.aligned = null;
+      this.redraw();
+    }, REST_MS);
+  }
+
+  /** What came in while the answer was under way. */
+  catchUp(line, other) {
+    for (let n = other.until(line.at[line.at.length - 1] ?? Infinity); n < other.at.length; n += 1) line.push(other.at[n], other.values[n]);
   }
 
   /** Add one moment of the live bed; returns whether something was new. */
   append(numbers, now) {
+    const drawn = this.drawn();
     let grew = false;
-    for (const [name, line] of Object.entries(this.lines)) {
-      const one = numbers[name];
-      if (!one?.at || !line.push(one.at / 1000, one.value)) continue;
-      grew = true;
-      this.extend(name, line);
+    for (const lines of this.near ? [this.lines, this.near.lines] : [this.lines]) {
+      for (const [name, line] of Object.entries(lines)) {
+        const one = numbers[name];
+        if (!one?.at || !line.push(one.at / 1000, one.value)) continue;
+        grew = true;
+        if (lines === drawn) this.extend(name, line);
+      }
     }
     this.to = now / 1000;
+    if (this.follows) this.window = [this.to - (this.window[1] - this.window[0]), this.to];
     if (grew) this.bars = this.cuff();
     this.redraw();
     return grew;
@@ -166,7 +243,7 @@ export class SessionChart {
     const newest = line.at.length - 1;
     const at = line.at[newest];
     const last = x[x.length - 1];
-    const gap = newest > 0 && at - line.at[newest - 1] > GAP_S[name];
+    const gap = newest > 0 && at - line.at[newest - 1] > line.gap();
     if (at < last || gap) {
       this.aligned = null;
       return;
@@ -182,10 +259,12 @@ export class SessionChart {
   }
 
   data() {
-    if (this.aligned) return this.aligned;
-    const rate = align([this.lines.heart_rate, this.lines.pulse_rate]);
-    const spo2 = align([this.lines.spo2]);
-    if (rate[0].length && spo2[0].length) this.aligned = { rate, spo2 };
+    const lines = this.drawn();
+    if (this.aligned?.of === lines) return this.aligned;
+    const rate = align([lines.heart_rate, lines.pulse_rate]);
+    const spo2 = align([lines.spo2]);
+    this.aligned = null;
+    if (rate[0].length && spo2[0].length) this.aligned = { of: lines, rate, spo2 };
     const ends = this.span();
     for (const one of [rate, spo2]) {
       if (one[0].length) continue;
@@ -436,7 +515,9 @@ export class SessionChart {
       if (to[0] <= whole[0] && to[1] >= whole[1]) to = null;
     }
     this.window = to;
-    for (const one of this.plots) one.setScale("x", { min: this.span()[0], max: this.span()[1] });
+    this.follows = Boolean(to && this.live && to[1] >= this.to - 1);
+    this.redraw();
+    this.look();
   }
 
   scale(factor, at = 0.5) {
@@ -488,17 +569,17 @@ export class SessionChart {
 
   /** What stood at a time, in words. */
   words(time) {
-    const value = (name, most) => {
-      const one = this.lines[name].before(time, most);
-      return one ? number(one.value) : null;
+    const lines = this.drawn();
+    const every = lines === this.lines ? this.everyS : 0;
+    const value = (name) => {
+      const line = lines[name];
+      if (every) return reach(line.within(time - every, time));
+      return number(line.before(time, line.gap() / 2));
     };
     const parts = [hms(time * 1000)];
-    const heart = value("heart_rate", 5);
-    const pulse = value("pulse_rate", 5);
-    const spo2 = value("spo2", 5);
-    if (heart) parts.push(`HR ${heart}`);
-    if (pulse) parts.push(`PR ${pulse}`);
-    parts.push(`SpO₂ ${spo2 ?? "--"}`);
+    if (lines.heart_rate.at.length) parts.push(`HR ${value("heart_rate")}`);
+    if (lines.pulse_rate.at.length) parts.push(`PR ${value("pulse_rate")}`);
+    parts.push(`SpO₂ ${value("spo2")}`);
     const bar = [...this.bars].reverse().find((one) => one.at <= time + 1);
     if (bar) parts.push(`BP ${number(bar.high)}/${number(bar.low)} at ${hm(bar.at * 1000)}`);
     return parts.join("   ");
@@ -515,5 +596,5 @@ export function markWords(one) {
   if (one.what === "ManualRecorded") return "by hand";
   if (one.what === "ScoreRecorded") return `${one.detail.scale} ${one.value}`;
   if (one.what === "HoldPrompted") return "hold";
-  return (one.reason || one.what).slice(0, 24);
+  return plainly(one.reason || one.what, one.at).slice(0, 24);
 }

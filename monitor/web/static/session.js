@@ -4,7 +4,7 @@ import { $, $$, el, icon, mark, say } from "./dom.js";
 import { doing, get, may, post, toast } from "./api.js";
 import { ask } from "./dialog.js";
 import { AlarmList, Announcer, acknowledge, mayCare, needsPerson } from "./alarms.js";
-import { SessionChart } from "./chart.js";
+import { SessionChart, reach } from "./chart.js";
 import { onFrame, serverNow } from "./live.js";
 import { fill, numeric, standing, taskWords } from "./tile.js";
 import { LABELS, age, date, hm, hms, number, outcome, plainly, span } from "./words.js";
@@ -23,10 +23,15 @@ for (const one of $$("time[data-time]")) say(one, `${date(Date.parse(one.dataset
 
 // --- chart ----------------------------------------------------------------------------------------------
 
-const chart = new SessionChart({ rate: $("#chart-rate"), spo2: $("#chart-spo2") }, (time) => {
-  pointed = time;
-  say($("#readout"), time === null ? hint : chart.words(time));
-});
+const chart = new SessionChart(
+  { rate: $("#chart-rate"), spo2: $("#chart-spo2") },
+  (time) => {
+    pointed = time;
+    say($("#readout"), time === null ? hint : chart.words(time));
+  },
+  async (from, to) => (await get(`/sessions/${id}/traces?from_at=${iso(from)}&to_at=${iso(to)}`)).traces,
+);
+const iso = (seconds) => new Date(seconds * 1000).toISOString();
 const hint = "Point at the chart to read it; drag to look closer; double click for all.";
 let pointed = null;
 let loaded = false;
@@ -153,7 +158,7 @@ function drawCriteria(session) {
         {},
         el("span", { class: "sign", "data-answer": one.answer, title: one.answer }, signs[one.answer]),
         el("span", {}, one.label, el("span", { class: "visually-hidden" }, `: ${one.answer}`)),
-        el("small", {}, plainly(one.words)),
+        el("small", {}, plainly(one.words, serverNow())),
         one.kind === "asked" && mayCare(bed) ? el("span", { class: "yes-no" }, answer(one, true), answer(one, false)) : null,
         one.kind === "score" && mayCare(bed) ? el("span", { class: "yes-no" }, el("button", { type: "button", "aria-label": `Score: ${one.label}`, onclick: () => ACTS.score() }, "Score")) : null,
       ),
@@ -258,7 +263,7 @@ const ACTS = {
     const open = criteria.filter((one) => one.answer !== "met");
     return ask({
       title: "Confirm readiness",
-      text: open.length ? `Not met: ${open.map((one) => `${one.label} (${one.words})`).join("; ")}` : "Every criterion of the protocol is met.",
+      text: open.length ? `Not met: ${open.map((one) => `${one.label} (${plainly(one.words, serverNow())})`).join("; ")}` : "Every criterion of the protocol is met.",
       fields: open.length ? [{ name: "reason", label: "Reason to confirm all the same", focus: true }] : [],
       yes: "Confirm",
       act: (given) => post(`/beds/${bedId}/ready`, { reason: given.reason || "" }),
@@ -291,7 +296,7 @@ function note(time) {
       { name: "text", label: "Text", type: "textarea", focus: true },
     ],
     yes: "Write down",
-    act: (given) => post(`/beds/${bedId}/note`, { ...given, at: time ? new Date(time * 1000).toISOString() : null }),
+    act: (given) => post(`/beds/${bedId}/note`, { ...given, at: time ? iso(time) : null }),
   }).then(() => load());
 }
 
@@ -336,20 +341,14 @@ const SLOT_S = 300;
 function drawValues() {
   if (!loaded) return;
   const names = ["heart_rate", "pulse_rate", "spo2"].filter((name) => chart.lines[name].at.length);
-  $("#values thead").replaceChildren(el("tr", {}, ["Time", ...names.map((name) => LABELS[name]), "SpO₂ lowest", "BP (at)"].map((text) => el("th", { scope: "col" }, text))));
+  const heads = ["Five minutes to", ...names.map((name) => LABELS[name]), "BP (at)"];
+  $("#values thead").replaceChildren(el("tr", {}, heads.map((text) => el("th", { scope: "col" }, text))));
   const rows = [];
-  const cursor = { low: 0 };
-  const spo2 = chart.lines.spo2;
   for (let slot = chart.from; slot < chart.to; slot += SLOT_S) {
     const end = Math.min(slot + SLOT_S, chart.to);
-    let low = null;
-    while (cursor.low < spo2.at.length && spo2.at[cursor.low] <= end) {
-      const value = spo2.values[cursor.low++];
-      if (value !== null && (low === null || value < low)) low = value;
-    }
     const bar = [...chart.bars].reverse().find((one) => one.at > slot && one.at <= end);
-    const cells = names.map((name) => number(chart.lines[name].before(end, SLOT_S)?.value));
-    rows.push([hm(end * 1000), ...cells, number(low), bar ? `${number(bar.high)}/${number(bar.low)} (${hm(bar.at * 1000)})` : "–"]);
+    const cells = names.map((name) => reach(chart.lines[name].within(slot, end)));
+    rows.push([hm(end * 1000), ...cells, bar ? `${number(bar.high)}/${number(bar.low)} (${hm(bar.at * 1000)})` : "–"]);
   }
   $("#values tbody").replaceChildren(...rows.reverse().map((cells) => el("tr", {}, cells.map((text, n) => el(n ? "td" : "th", n ? { class: "n" } : { scope: "row" }, text)))));
 }
@@ -384,7 +383,7 @@ function entryRow(one) {
     { "data-entry": one.id },
     el("td", {}, hms(Date.parse(one.at))),
     el("td", {}, el("span", { class: "tag", "data-colour": colour || false }, `${outcome(one.outcome)}${one.priority ? ` · ${one.priority}` : ""}`)),
-    el("td", { class: "why" }, el("span", { class: "said" }, plainly(why))),
+    el("td", { class: "why" }, el("span", { class: "said" }, plainly(why, Date.parse(one.at)))),
     el("td", {}, one.by),
     el("td", {}, button),
   );
@@ -483,7 +482,7 @@ async function whatIf() {
     result,
   );
   function rows(title, alarms) {
-    return el("div", {}, el("h3", {}, `${title}: ${alarms.length}`), el("ul", {}, alarms.map((one) => el("li", {}, `${hms(one.at)} ${one.priority}: ${one.reason}`))));
+    return el("div", {}, el("h3", {}, `${title}: ${alarms.length}`), el("ul", {}, alarms.map((one) => el("li", {}, `${hms(one.at)} ${one.priority}: ${plainly(one.reason, one.at)}`))));
   }
 }
 
@@ -504,9 +503,9 @@ function past(marks) {
       const end = ends.get(one.alarm);
       const words = [hms(one.at), end ? `for ${age((end.at - one.at) / 1000)}` : "", ack ? `known to ${ack.by} after ${age((ack.at - one.at) / 1000)}` : "not acknowledged"];
       const low = one.kind === "technical" && one.priority === "low";
-      const pick = el("select", { "aria-label": `What this alarm was: ${one.reason}` }, CODES.map(([value, label]) => el("option", { value }, label)));
+      const pick = el("select", { "aria-label": `What this alarm was: ${plainly(one.reason, one.at)}` }, CODES.map(([value, label]) => el("option", { value }, label)));
       pick.addEventListener("change", () => pick.value && doing(null, () => post(`/sessions/${id}/alarms/${one.alarm}/disposition`, { code: pick.value }), "Written down."));
-      return el("li", { class: "alarm", "data-colour": low ? "technical" : one.priority }, el("div", { class: "head" }, el("span", { class: "shape" }, icon(low ? "shape-technical" : `shape-${one.priority}`)), el("strong", { class: "word" }, one.priority.toUpperCase())), el("span", { class: "text" }, one.reason), el("span", { class: "state" }, words.filter(Boolean).join(" · ")), mayRemark ? pick : null);
+      return el("li", { class: "alarm", "data-colour": low ? "technical" : one.priority }, el("div", { class: "head" }, el("span", { class: "shape" }, icon(low ? "shape-technical" : `shape-${one.priority}`)), el("strong", { class: "word" }, one.priority.toUpperCase())), el("span", { class: "text" }, plainly(one.reason, one.at)), el("span", { class: "state" }, words.filter(Boolean).join(" · ")), mayRemark ? pick : null);
     }),
   );
   if (!raised.length) box.replaceChildren(el("li", { class: "none" }, "No alarms"));

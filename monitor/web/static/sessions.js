@@ -11,8 +11,8 @@ for (const [name, value] of given) if (form[name]) form[name].value = value;
 async function search() {
   const asked = new URLSearchParams();
   for (const name of ["code", "protocol", "had_alarms", "mode"]) if (form[name].value) asked.set(name, form[name].value);
-  if (form.from.value) asked.set("from_at", `${form.from.value}T00:00:00Z`);
-  if (form.to.value) asked.set("to_at", `${form.to.value}T23:59:59Z`);
+  if (form.from.value) asked.set("from_at", `${form.from.value}T00:00:00`);
+  if (form.to.value) asked.set("to_at", `${form.to.value}T23:59:59`);
   const { sessions } = await get(`/sessions?${asked}`);
   $("#none").hidden = sessions.length > 0;
   $("#found tbody").replaceChildren(...sessions.map(row));

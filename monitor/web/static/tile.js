@@ -155,11 +155,11 @@ export class Tile {
       this.shape.replaceChildren(...(wanted ? [icon(wanted)] : []));
     }
     say(this.word, top ? word(top) : "");
-    say(this.text, top ? [plainly(top.text), signalWords(top, now)].filter(Boolean).join(" · ") : "");
+    say(this.text, top ? [plainly(top.text, top.since), signalWords(top, now)].filter(Boolean).join(" · ") : "");
     say(this.more, bed.alarms.length > 1 ? `+${bed.alarms.length - 1}` : "");
     this.ack.hidden = !top || !mayCare(bed) || !needsPerson(top);
     say(this.ack, top?.signal === "latched" ? "Seen" : "Ack");
-    if (top) mark(this.ack, "aria-label", `${this.ack.textContent === "Ack" ? "Acknowledge" : "Seen"}: ${this.title.textContent}, ${top.text}`);
+    if (top) mark(this.ack, "aria-label", `${this.ack.textContent === "Ack" ? "Acknowledge" : "Seen"}: ${this.title.textContent}, ${plainly(top.text, top.since)}`);
   }
 
   async pauseOrResume() {

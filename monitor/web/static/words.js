@@ -1,13 +1,22 @@
-// Numbers, ages and times in words. Instants are milliseconds since 1970 UTC; the site's zone is for display.
+// Numbers, ages and times in words. Instants are milliseconds since 1970 UTC.
+//
+// Law: one clock stands on a page, the site's. On the night when it is put back every time carries its offset.
 
 const zone = document.documentElement.dataset.zone || "UTC";
 const plain = { hour12: false, timeZone: zone };
 const clock = new Intl.DateTimeFormat("en-GB", { ...plain, hour: "2-digit", minute: "2-digit" });
 const exact = new Intl.DateTimeFormat("en-GB", { ...plain, hour: "2-digit", minute: "2-digit", second: "2-digit" });
 const day = new Intl.DateTimeFormat("en-CA", { timeZone: zone, year: "numeric", month: "2-digit", day: "2-digit" });
+const named = new Intl.DateTimeFormat("en-GB", { timeZone: zone, timeZoneName: "longOffset" });
+const HOUR = 3_600_000;
 
-export const hm = (ms) => clock.format(ms);
-export const hms = (ms) => exact.format(ms);
+/** "+02:00" of an instant. */
+const offset = (ms) => named.formatToParts(ms).find((part) => part.type === "timeZoneName").value.slice(3) || "+00:00";
+/** The offset in short where the clocks change within hours, as the records print it: "+02", "+10:30". */
+const shift = (ms) => (offset(ms - 12 * HOUR) === offset(ms + 12 * HOUR) ? "" : offset(ms).replace(":00", ""));
+
+export const hm = (ms) => clock.format(ms) + shift(ms);
+export const hms = (ms) => exact.format(ms) + shift(ms);
 export const date = (ms) => day.format(ms);
 export const zoneName = zone;
 
@@ -24,8 +33,21 @@ export const LABELS = {
   temperature: "Temp",
 };
 export const UNITS = { "mm[Hg]": "mmHg", Cel: "°C" };
-/** The core writes units as UCUM does; people read mmHg. */
-export const plainly = (text) => text.replaceAll("mm[Hg]", "mmHg").replaceAll(" Cel", " °C");
+/**
+ * What the core says, as people read it: mmHg for mm[Hg], and the site's time for times of day in UTC. Each is the
+ * instant of that time of day which is nearest to `near`, when it was said.
+ */
+export function plainly(text, near) {
+  const said = text.replaceAll("mm[Hg]", "mmHg").replaceAll(" Cel", " °C");
+  return said.includes(" UTC") ? said.replace(/\b([01]\d|2[0-3]):([0-5]\d)(:[0-5]\d)?( UTC)?\b/g, (...found) => here(found, near)) : said;
+}
+
+function here([, hour, minute, second], near) {
+  const day = 24 * HOUR;
+  const said = (Number(hour) * 60 + Number(minute)) * 60_000 + Number(second?.slice(1) || 0) * 1000;
+  const at = said + Math.round((near - said) / day) * day;
+  return (second ? hms : hm)(at);
+}
 export const unit = (text) => UNITS[text] || text || "";
 export const PHASES = { baseline: "Baseline", dosing: "Dosing", observation: "Observation", ready: "Ready", ended: "Ended" };
 

@@ -1,0 +1,1 @@
+"""Delivery: from the decision to the page and the message."""
