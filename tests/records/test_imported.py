@@ -11,8 +11,9 @@ import pytest
 
 from monitor.__main__ import main
 from monitor.core import inputs as given
-from monitor.journal import Batch, Journal, verify
+from monitor.journal import Batch, Journal
 from monitor.records import readback, table
+from monitor.safekeeping import verify
 from monitor.series.embedded import Embedded
 from monitor.snapshot import dump_protocol
 from tests.conftest import Running, find_free_port
