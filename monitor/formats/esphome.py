@@ -9,7 +9,8 @@ from typing import Any
 
 from monitor.formats.contract import Context, Decoded, Format, Undecodable
 from monitor.formats.json_payload import parse_object
-from monitor.formats.json_records import Leaf, Record, Style, options_check, read_records, records_of
+from monitor.formats.json_records import Leaf, Record, Style, records_of
+from monitor.formats.json_reports import options_check, read_records
 from monitor.formats.presence import decode_presence
 
 _STYLE = Style()

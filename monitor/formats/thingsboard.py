@@ -11,7 +11,8 @@ from monitor.core.vitals import Report
 from monitor.formats.contract import Context, Decoded, Format, Undecodable
 from monitor.formats.identity import normalise_address
 from monitor.formats.json_payload import parse
-from monitor.formats.json_records import Record, Style, options_check, read_records, records_of
+from monitor.formats.json_records import Record, Style, records_of
+from monitor.formats.json_reports import options_check, read_records
 
 _STYLE = Style((), ("ts",))
 _NOT_TELEMETRY = ("/attributes", "/rpc", "/claim", "/provision", "/firmware")
