@@ -119,7 +119,8 @@ def _walk(
         for at, leaves in timed:
             yield Record(here.identity, at, here.gateway_at, leaves, here.subject)
         for path, entries in lists:
-            yield from _walk(entries, here, style, depth + 1, budget, label, (*place, *path))
+            named = path[-1] if name_of(path[-1:]) else label  # {"spo2": [{"t": 1, "v": 97}]}
+            yield from _walk(entries, here, style, depth + 1, budget, named, (*place, *path))
 
 
 def _flatten(
