@@ -9,6 +9,7 @@ step that has to be done.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import statistics
 import time
@@ -19,13 +20,16 @@ import hl7
 import orjson
 from fhir.resources.R4B.observation import Observation
 
-from monitor.formats import decode
+from monitor.formats import Undecodable, decode
 from monitor.formats.sparkplug import Payload
 from tests.formats.corpus import SAMPLES, Sample
 from tests.formats.speech import context
 
 PAIRS = 15
 ROUND_S = 0.02
+# As long as the format allows, one field of nothing but separators: the worst case (decision 11).
+HEAD = b"MSH|^~\\&|A|B|||20261123110000||ORU^R01|1|P|2.3.1\rOBX|1|NM|"
+HOSTILE = HEAD + b"^~&" * 43_000
 
 
 class Row(NamedTuple):
@@ -86,6 +90,17 @@ def measure(sample: Sample, pairs: int, seconds: float) -> Row:
     return Row(sample.format, len(sample.payload), mine, name, theirs, ratio)
 
 
+def measure_hostile() -> tuple[float, float]:
+    """Return the seconds that we and the library take for the worst HL7 message that is let in."""
+    passed = []
+    for work in (lambda: decode("hl7v2", HOSTILE, context()), lambda: hl7.parse(HOSTILE.decode())):
+        start = time.process_time()
+        with contextlib.suppress(Undecodable):
+            work()
+        passed.append(time.process_time() - start)
+    return passed[0], passed[1]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--pairs", type=int, default=PAIRS)
@@ -98,6 +113,8 @@ def main() -> None:
             f"{row.format:16} {row.size:6d} {row.ours_us:9.1f} {row.peer_us:9.1f}  {row.peer:15}"
             f" {row.ratio:9.2f}  {1e6 / row.ours_us:10,.0f}"
         )
+    ours_s, theirs_s = measure_hostile()
+    print(f"hostile hl7v2, {len(HOSTILE)} bytes, once: ours {ours_s:.3f} s, hl7.parse {theirs_s:.3f} s")
 
 
 if __name__ == "__main__":

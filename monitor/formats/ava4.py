@@ -12,7 +12,8 @@ from typing import Any
 from monitor.formats.contract import Context, Decoded, Format
 from monitor.formats.identity import normalise_address
 from monitor.formats.json_payload import find, parse_object
-from monitor.formats.json_records import Leaf, Style, options_check, read_records, read_time, records_of
+from monitor.formats.json_records import Leaf, Style, records_of
+from monitor.formats.json_reports import options_check, read_records, read_time
 from monitor.formats.presence import presence_report, read_presence
 
 _ABOUT_THE_GATEWAY = frozenset({"HB_Msg", "reportMsg"})

@@ -9,10 +9,12 @@ from typing import Any
 
 from monitor.formats.contract import Context, Decoded, Format, Undecodable
 from monitor.formats.json_payload import parse_object
-from monitor.formats.json_records import Leaf, Record, Style, options_check, read_records, records_of
+from monitor.formats.json_records import Leaf, Record, Style, records_of
+from monitor.formats.json_reports import options_check, read_records
 from monitor.formats.presence import decode_presence
 
 _STYLE = Style()
+_NO_SENSOR = frozenset({"debug", "command", "set", "config"})  # of what "<node>/#" hears
 _TRUE, _FALSE = frozenset({"on", "true", "1"}), frozenset({"off", "false", "0"})
 
 
@@ -27,6 +29,8 @@ def decode(payload: bytes, context: Context) -> Decoded:
     levels = context.topic.split("/")
     if levels[-1] == "status":
         return decode_presence(payload, context)
+    if levels[-1] in _NO_SENSOR:
+        return Decoded((), 1, "a log, a command or a discovery: no sensor's state")
     if payload.lstrip()[:1] == b"{":
         return read_records(records_of(parse_object(payload), _STYLE), _STYLE, context)
     if len(levels) < 3 or levels[-1] != "state":

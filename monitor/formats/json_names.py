@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from monitor.formats.codes import BLOOD_PRESSURE, plain
 
@@ -27,7 +27,7 @@ WARMTH = "a temperature"  # the patient's only beside another vital sign, or whe
 _NAMES: dict[str, str] = {
     "heart_rate": "hr heartrate ecghr hrecg ecgheartrate heartratevalue heartratemeasurement heartratebeats"
     " actbpm",
-    PULSE: "pulse pr pulserate pulsevalue prvalue spo2pr pulsespo2 ppgpulse plethpulse pulseoximeterrate",
+    PULSE: "pulse pr pul pulserate spo2pr pulsespo2 ppgpulse plethpulse pulseoximeterrate",
     "pulse_rate": "spo2pulse spo2pulserate oximeterpulse oximeterpulserate plethpulserate",
     BEATS: "bpm beatsperminute heartbeat",
     "spo2": "spo2 sp02 spo₂ oxygensaturation bloodoxygen bloodoxygensaturation oxygenlevel o2sat"
@@ -56,6 +56,8 @@ _NAMES: dict[str, str] = {
 }
 _BY_NAME = {name: metric for metric, names in _NAMES.items() for name in names.split()}
 _SUFFIXES = (
+    ("value", ""),
+    ("reading", ""),
     ("mmhg", "mmHg"),
     ("kpa", "kPa"),
     ("percent", "%"),
@@ -120,9 +122,56 @@ FLAGS: dict[str, str] = {
     "bodymovement": "cuff_motion",
     "cuffloose": "cuff_leak",
 }
+# The fault is that these are not so.
+FLAGS_OF_HEALTH: dict[str, str] = dict.fromkeys(
+    "finger fingerdetected fingerpresent fingerdetect fingeron fingerin probeon probeconnected probeattached"
+    " sensoron sensorattached skincontact skindetected sensorcontact contactdetected onskin onfinger".split(),
+    "probe_off",
+)
+_TRUE = frozenset({"true", "yes", "on", "1"})
+_FALSE = frozenset({"false", "no", "off", "0"})
+# {"spo2": 97, "valid": false}: what the device says of what it sends, of all or of one metric.
+_VALID = re.compile(r"(?:is)?valid(.*)|(.*?)(?:is)?valid(?:ity)?")
+_OF_ALL = frozenset({"", "data", "measurement", "value", "values", "reading", "result", "signal"})
+_WORTHLESS = frozenset("bad invalid unusable unreliable nosignal error artifact artefact".split())
+_DOUBTFUL = frozenset({"poor", "low", "weak", "uncertain", "questionable", "doubtful", "suspect"})
+_QUALITIES = frozenset("quality signalquality dataquality measurementquality validity confidence".split())
 DRILL_KEYS = frozenset(
     "demo demomode simulated simulation simulator isdemo issimulated training drill".split()
 )
+
+
+def truth(value: Any) -> bool | None:
+    """Return what a flag says; ``None`` when it is no flag."""
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, int) and value in (0, 1):
+        return bool(value)
+    word = value.lower() if isinstance(value, str) and len(value) < 6 else ""
+    return True if word in _TRUE else False if word in _FALSE else None
+
+
+class Verdict(NamedTuple):
+    """What a device says against a value: of which metric (empty: of all beside it), and how much."""
+
+    metric: str
+    worthless: bool
+
+
+def verdict(key: str, value: Any) -> Verdict | None:
+    """Return what a key such as "valid", "spo2Valid" or "quality" says against what stands beside it."""
+    name = plain(key)
+    if name in _QUALITIES and isinstance(value, str):
+        word = plain(value)
+        return Verdict("", word in _WORTHLESS) if word in _WORTHLESS or word in _DOUBTFUL else None
+    if "valid" not in name or truth(value) is not False:
+        return None
+    match = _VALID.fullmatch(name)
+    of = (match[1] or match[2] or "") if match else name
+    if of in _OF_ALL:
+        return Verdict("", worthless=True)
+    found = name_of((of,))
+    return Verdict(found.metric, worthless=True) if found else None
 
 
 @lru_cache(maxsize=4096)

@@ -10,13 +10,14 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from monitor.core.vitals import FAULTS, METRICS, Observation, Report
-from monitor.formats.codes import BLOOD_PRESSURE
+from monitor.formats.codes import BLOOD_PRESSURE, plain
 from monitor.formats.contract import Context, Decoded, Format, Undecodable
 from monitor.formats.identity import normalise_address
 from monitor.formats.instants import Placed, read_any, read_epoch, read_iso, read_pattern
 from monitor.formats.json_names import name_in_topic
 from monitor.formats.json_payload import find, parse, records, split_path
-from monitor.formats.json_records import Style, metric_mistakes, named_by, read_records, records_of
+from monitor.formats.json_records import Style, named_by, records_of
+from monitor.formats.json_reports import metric_mistakes, read_records
 from monitor.formats.presence import presence_report, read_presence, read_presence_payload
 from monitor.formats.reading import join, judge_pressures, observe, read_pressures, refuse, shown
 from monitor.formats.units import find_scale
@@ -30,10 +31,11 @@ _STYLE = Style(
     ),
     tuple(
         "measuredat timestamp datetime measurementtime recordedat observedat takenat sampledat sampletime"
-        " eventtime devicetime createdat time ts timestamps timestampms tst t at unixtime epoch".split()
+        " eventtime devicetime createdat time ts timestamps timestampms tst t at unixtime epoch bt".split()
     ),
     tuple("gatewaytime sentat publishedat receivedat".split()),
 )
+_PRESENCE_TOPICS = frozenset("status state availability available lwt presence connection online".split())
 _EPOCHS = {"epoch_s": 1, "epoch_ms": 1000, "epoch_us": 1_000_000, "epoch_ns": 1_000_000_000}
 _TRUE = frozenset({"true", "on", "yes", "1", "active", "off-finger", "detached"})
 
@@ -87,7 +89,11 @@ def _by_names(payload: bytes, context: Context) -> Decoded:
     for record in found:
         own = named_by(record, place) if place and place != "key" and not place.startswith("topic:") else ""
         record.identity = own or _topic_device(context) or record.identity
-    return read_records(found, _STYLE, context)
+    decoded = read_records(found, _STYLE, context)
+    if not decoded.reports and plain(context.topic.rsplit("/", 1)[-1]) in _PRESENCE_TOPICS:
+        online = read_presence(document)
+        return decoded if online is None else presence_report(online, context, _topic_device(context))
+    return decoded
 
 
 def _records(document: Any, options: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:

@@ -23,7 +23,7 @@ from monitor.core.vitals import INVALID, METRICS, Observation, Report
 from monitor.formats.contract import Context, Decoded, Format, Undecodable
 from monitor.formats.instants import read_epoch
 from monitor.formats.json_names import name_of, settle
-from monitor.formats.json_records import metric_mistakes
+from monitor.formats.json_reports import metric_mistakes
 from monitor.formats.reading import doubt, join, judge_pressures, observe, refuse, shown
 from monitor.formats.units import find_scale
 

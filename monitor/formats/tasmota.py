@@ -13,7 +13,8 @@ from monitor.formats.contract import Context, Decoded, Format, Undecodable
 from monitor.formats.gatt_values import CHARACTERISTICS
 from monitor.formats.identity import normalise_address
 from monitor.formats.json_payload import parse_object
-from monitor.formats.json_records import Record, Style, options_check, read_records, read_time, records_of
+from monitor.formats.json_records import Record, Style, records_of
+from monitor.formats.json_reports import options_check, read_records, read_time
 from monitor.formats.presence import decode_presence
 
 _STYLE = Style(("mac", "MAC", "Address"), (), ("Time",))

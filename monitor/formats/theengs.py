@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 from monitor.formats.contract import Context, Decoded, Format
 from monitor.formats.identity import normalise_address
 from monitor.formats.json_payload import parse_object
-from monitor.formats.json_records import Leaf, Record, Style, options_check, read_records
+from monitor.formats.json_records import Leaf, Record, Style
+from monitor.formats.json_reports import options_check, read_records
 from monitor.formats.presence import decode_presence
 
 _STYLE = Style(("mac", "mac_id", "id"), (), ("UTCtime", "unixtime", "timestamp", "time", "ts"))

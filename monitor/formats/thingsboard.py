@@ -10,8 +10,10 @@ from typing import Any
 from monitor.core.vitals import Report
 from monitor.formats.contract import Context, Decoded, Format, Undecodable
 from monitor.formats.identity import normalise_address
+from monitor.formats.json_names import name_of
 from monitor.formats.json_payload import parse
-from monitor.formats.json_records import Record, Style, options_check, read_records, records_of
+from monitor.formats.json_records import Record, Style, records_of
+from monitor.formats.json_reports import options_check, read_records
 
 _STYLE = Style((), ("ts",))
 _NOT_TELEMETRY = ("/attributes", "/rpc", "/claim", "/provision", "/firmware")
@@ -52,7 +54,9 @@ def _presence(document: dict[str, Any], context: Context) -> Decoded:
 
 def _devices(document: Any) -> list[tuple[str, Any]]:
     """Return the devices of a message: the gateway API maps names to lists, else one without a name."""
-    if isinstance(document, dict) and document and all(is_series(entry) for entry in document.values()):
+    if not isinstance(document, dict) or all(name_of((str(name),)) for name in document):
+        return [("", document)]  # {"spo2": [{"ts": …, "value": 97}]}: the names are those of values
+    if document and all(is_series(entry) for entry in document.values()):
         return [(normalise_address(str(name)), entry) for name, entry in document.items()]
     return [("", document)]
 

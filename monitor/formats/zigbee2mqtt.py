@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from monitor.formats.contract import Context, Decoded, Format
 from monitor.formats.json_payload import parse_object
-from monitor.formats.json_records import Style, options_check, read_records, records_of
+from monitor.formats.json_records import Style, records_of
+from monitor.formats.json_reports import options_check, read_records
 from monitor.formats.presence import decode_presence
 
 _STYLE = Style((), (), ("last_seen",))

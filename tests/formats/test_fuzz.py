@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 import time
 from datetime import UTC, timedelta
 
@@ -22,6 +23,7 @@ from tests.formats.corpus import SAMPLES, Sample
 from tests.formats.speech import NOON, context
 
 BATCH = 100
+WORD = re.compile(rb"[0-9A-Za-z]")
 NAMES = sorted(FORMATS)
 # What devices send in the place of a number or a word, and what nobody expects.
 NASTY = [
@@ -58,10 +60,10 @@ def damage(chance: random.Random, content: bytes, other: bytes) -> bytes:
 
 def replace_token(chance: random.Random, content: bytes) -> bytes:
     """Put something nasty in the place of one number or word."""
-    spots = [i for i, byte in enumerate(content) if chr(byte).isalnum()]
-    if not spots:
+    spot = WORD.search(content, chance.randrange(len(content) + 1)) or WORD.search(content)
+    if spot is None:
         return content + chance.choice(NASTY)
-    start = end = chance.choice(spots)
+    start = end = spot.start()
     while start > 0 and chr(content[start - 1]) in "0123456789.-":
         start -= 1
     while end < len(content) and chr(content[end]) in "0123456789.":
