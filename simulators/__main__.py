@@ -26,9 +26,10 @@ from simulators.drill import BadDrill
 from simulators.exercise import MonitorRefused
 from simulators.network import Conditions
 from simulators.pace import run_ward
-from simulators.plan import BASELINE_S, PROTOCOLS, BedPlan, build_ward, plan_ward
+from simulators.plan import BASELINE_S, MIXED, PROTOCOLS, BedPlan, beds_toml, build_ward, plan_ward
 from simulators.play import BadRecording, messages_of, read_recording
 from simulators.publisher import Broker, BrokerRefused, Publisher
+from simulators.speech import LANGUAGES
 from simulators.view import View
 from simulators.ward import Ward
 
@@ -113,6 +114,16 @@ def _add_ward(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     parser.add_argument("--seed", type=int, default=7, help="same seed, same bytes (%(default)s)")
     parser.add_argument("--plan", action="store_true", help="print the plan of the beds as JSON and end")
     parser.add_argument(
+        "--devices", action="store_true", help="print the beds and devices as beds.toml needs them and end"
+    )
+    parser.add_argument(
+        "--speak",
+        default="native",
+        choices=(*LANGUAGES, MIXED),
+        metavar="FORMAT",
+        help=f"what the devices speak: {MIXED}, or one of {', '.join(LANGUAGES)} (%(default)s)",
+    )
+    parser.add_argument(
         "--backlog", action="store_true", help="first send what the devices kept since each session's start"
     )
     parser.add_argument(
@@ -161,9 +172,10 @@ def _ward(chosen: argparse.Namespace) -> int:
         study = population.Study(chosen.protocol, chosen.sprays, chosen.placebo, sites=chosen.sites)
         print(population.table(population.simulate(chosen.subjects, chosen.seed, study)))
         return DONE
-    plans = plan_ward(chosen.beds, chosen.seed)
-    if chosen.plan:
-        print(json.dumps([plan.record() for plan in plans], indent=2, ensure_ascii=False))
+    plans = plan_ward(chosen.beds, chosen.seed, chosen.speak)
+    records = [plan.record() for plan in plans]
+    if chosen.plan or chosen.devices:
+        print(beds_toml(records) if chosen.devices else json.dumps(records, indent=2, ensure_ascii=False))
         return DONE
     conditions = Conditions(
         chosen.delay_s, chosen.jitter_s, chosen.loss, chosen.duplication, chosen.reordering
@@ -190,14 +202,13 @@ def _print_ward(ward: Ward, chosen: argparse.Namespace) -> int:
 
 
 def envelope(message: Message) -> str:
-    """Return a message as one JSON line."""
+    """Return a message as one JSON line; bytes that are no text stand as hexadecimal."""
+    try:
+        payload = {"payload": message.payload.decode()}
+    except UnicodeDecodeError:
+        payload = {"payload_hex": message.payload.hex()}
     return json.dumps(
-        {
-            "at_s": message.at_s,
-            "topic": message.topic,
-            "payload": message.payload.decode(),
-            "retained": message.retained,
-        },
+        {"at_s": message.at_s, "topic": message.topic, **payload, "retained": message.retained},
         separators=(",", ":"),
     )
 

@@ -12,7 +12,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -39,20 +39,36 @@ class MonitorRefused(RuntimeError):
 # --- at full speed ------------------------------------------------------------------------------------------
 
 
-def run_fast(name: str, drill: Drill, monitor: Sequence[str] = MONITOR) -> tuple[Scorecard, list[Heard]]:
-    """Play a drill through ``afterwatch replay``; staff is a robot that follows the file.
+Replay = Callable[[Iterable[str]], Iterable[str]]
+
+
+def run_fast(name: str, drill: Drill, replay: Replay | None = None) -> tuple[Scorecard, list[Heard]]:
+    """Play a drill through the monitor's own core; staff is a robot that follows the file.
 
     Args:
         name: of the drill.
         drill: the exercise.
-        monitor: the words that start the monitor's command.
+        replay: what turns the lines of a session into outcomes as JSON lines; ``afterwatch replay``.
 
     Raises:
         MonitorRefused: the command failed; the text is what it said.
     """
     stage = set_stage(drill, SECOND_0, "clinic")
-    text = "\n".join(lines(stage)) + "\n"
-    command = [*monitor, "replay", "--envelopes", "-", "--protocol", drill.beds[0].protocol, "--jsonl"]
+    told = (replay or by_command)(lines(stage))
+    outcomes = [heard(json.loads(line), SECOND_0) for line in told if line.strip()]
+    card = score(name, drill, outcomes, stage.truths)
+    card.played_at, card.mode = datetime.now(UTC).isoformat(timespec="seconds"), "fast"
+    return card, outcomes
+
+
+def by_command(given: Iterable[str]) -> Iterable[str]:
+    """Replay lines by the monitor's command.
+
+    Raises:
+        MonitorRefused: it failed; the text is what it said.
+    """
+    text = "\n".join(given) + "\n"
+    command = [*MONITOR, "replay", "--envelopes", "-", "--jsonl"]
     try:
         done = subprocess.run(  # noqa: S603  the command is ours
             command,
@@ -68,10 +84,7 @@ def run_fast(name: str, drill: Drill, monitor: Sequence[str] = MONITOR) -> tuple
     if done.returncode != 0:
         why = done.stderr.strip()[-800:]
         raise MonitorRefused(f"{' '.join(command)} ended with {done.returncode}: {why}")
-    outcomes = [heard(json.loads(line), SECOND_0) for line in done.stdout.splitlines() if line.strip()]
-    card = score(name, drill, outcomes, stage.truths)
-    card.played_at, card.mode = datetime.now(UTC).isoformat(timespec="seconds"), "fast"
-    return card, outcomes
+    return done.stdout.splitlines()
 
 
 # --- live ---------------------------------------------------------------------------------------------------

@@ -8,7 +8,8 @@ Session seconds count from the first dose; the session itself begins ten minutes
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -21,7 +22,8 @@ from simulators.effect import MIND, STIMULATION
 from simulators.network import PERFECT, Conditions, Network
 from simulators.patient import Patient
 from simulators.pharmacology import Disposition, Dose, Number
-from simulators.sensors import Oximeter
+from simulators.sensors import OXIMETER_METRICS, Oximeter
+from simulators.speech import LANGUAGES, speaking
 from simulators.subject import OneSubject, Subject, draw_subject
 from simulators.ward import Bed, Ward
 
@@ -111,6 +113,14 @@ class BedPlan:
     story: Story
     doses: tuple[Dose, ...]
     subject: Subject = field(repr=False)
+    oximeter_speaks: str = "native"
+    cuff_speaks: str = "native"
+
+    @property
+    def oximeter_metrics(self) -> tuple[str, ...]:
+        """Return what the oximeter measures: more, where its language cannot leave it out."""
+        more = LANGUAGES[self.oximeter_speaks].needs.difference(OXIMETER_METRICS)
+        return (*OXIMETER_METRICS, *sorted(more))
 
     def record(self) -> dict[str, Any]:
         """Return the plan of this bed for JSON; minutes are counted back from the moment of going live."""
@@ -119,8 +129,16 @@ class BedPlan:
         return {
             "bed_id": self.bed_id,
             "devices": [
-                device_record(f"sim-oximeter-{self.number}", "oximeter", ("spo2", "pulse_rate"), 1.0),
-                device_record(f"sim-cuff-{self.number}", "cuff", CUFF_METRICS, CUFF_INTERVAL_S),
+                device_record(
+                    f"sim-oximeter-{self.number}",
+                    "oximeter",
+                    self.oximeter_metrics,
+                    1.0,
+                    self.oximeter_speaks,
+                ),
+                device_record(
+                    f"sim-cuff-{self.number}", "cuff", CUFF_METRICS, CUFF_INTERVAL_S, self.cuff_speaks
+                ),
             ],
             "patient_code": self.patient_code,
             "protocol": self.story.protocol,
@@ -133,15 +151,46 @@ class BedPlan:
         }
 
 
-def device_record(device_id: str, kind: str, metrics: Sequence[str], interval_s: float) -> dict[str, Any]:
-    """Return a device as ``beds.toml`` would name it."""
-    return {
+def device_record(
+    device_id: str, kind: str, metrics: Sequence[str], interval_s: float, speaks: str = "native"
+) -> dict[str, Any]:
+    """Return a device as ``beds.toml`` would name it, with what its language needs there."""
+    language = LANGUAGES[speaks]
+    record = {
         "device_id": device_id,
         "kind": kind,
         "metrics": list(metrics),
         "expected_interval_s": interval_s,
-        "format": "native",
+        "format": language.format,
     }
+    needs = {
+        "topic": language.topic.format(id=device_id),
+        "address": language.address.format(id=device_id),
+        "zone": language.zone,
+        "options": dict(language.options),
+    }
+    return record | {key: value for key, value in needs.items() if value}
+
+
+def beds_toml(records: Sequence[Mapping[str, Any]]) -> str:
+    """Return what ``beds.toml`` needs, so that a monitor watches the beds of a plan."""
+    rows: list[str] = []
+    for bed in records:
+        rows += ["[[beds]]", f'id = "{bed["bed_id"]}"', ""]
+        for device in bed["devices"]:
+            rows += ["[[devices]]", f'id = "{device["device_id"]}"', f'bed = "{bed["bed_id"]}"']
+            keys = ("format", "topic", "address", "zone", "metrics", "expected_interval_s", "options")
+            rows += [f"{key} = {_toml(device[key])}" for key in keys if key in device]
+            rows.append("")
+    return "\n".join(rows)
+
+
+def _toml(value: Any) -> str:
+    """Write a value as TOML in one line; texts and lists are as in JSON."""
+    if isinstance(value, Mapping):
+        pairs = ", ".join(f"{json.dumps(key)} = {_toml(one)}" for key, one in value.items())
+        return f"{{ {pairs} }}"
+    return f"{value:g}" if isinstance(value, float) else json.dumps(value)
 
 
 def dose_record(dose: Dose, when: str, minutes: float) -> dict[str, Any]:
@@ -163,9 +212,30 @@ def doses_of(protocol: str, weight_kg: Number, sprays: int = 2) -> tuple[Dose, .
     return tuple(Dose(SPRAY_GAP_MIN * each, SPRAY_MG, "nasal", s_fraction=1.0) for each in range(sprays))
 
 
-def plan_ward(beds: int, seed: int) -> list[BedPlan]:
-    """Plan a ward of ``beds`` from a seed."""
-    return [_plan_bed(number, seed) for number in range(1, beds + 1)]
+MIXED = "mixed"
+
+
+def plan_ward(beds: int, seed: int, speaks: str = "native") -> list[BedPlan]:
+    """Plan a ward of ``beds`` from a seed.
+
+    Args:
+        beds: how many.
+        seed: of everything.
+        speaks: the language of all devices; ``mixed`` gives each bed others, ``native`` where one has no
+            words for what a device measures.
+    """
+    plans = [_plan_bed(number, seed) for number in range(1, beds + 1)]
+    return [_speaking(plan, speaks) for plan in plans]
+
+
+def _speaking(plan: BedPlan, speaks: str) -> BedPlan:
+    def chosen(able: list[str]) -> str:
+        if speaks == MIXED:
+            return able[plan.number % len(able)]
+        return speaks if speaks in able else "native"
+
+    oximeter = chosen(speaking(OXIMETER_METRICS, ("perfusion_index",)))
+    return replace(plan, oximeter_speaks=oximeter, cuff_speaks=chosen(speaking(CUFF_METRICS)))
 
 
 def _plan_bed(number: int, seed: int) -> BedPlan:
@@ -258,9 +328,11 @@ def _build_bed(plan: BedPlan, seed: int, start_at: datetime, site: str, speed: f
                 bias=0.0 if story.calm else chance.branch("oximeter", "bias").normal(0.0, 1.0),
                 pigment=plan.subject.pigment,
                 artefacts=0.0 if story.calm else 1.0,
+                perfusion_index="perfusion_index" in plan.oximeter_metrics,
             )
         ],
         phase_s=round(plan.number * 0.618034 % 1.0, 3),  # golden section: spread evenly over the second
+        speech=plan.oximeter_speaks,
         troubles=[replace(trouble, at_s=trouble.at_s + live_s) for trouble in story.oximeter_troubles],
         speed=speed,
     )
@@ -287,4 +359,15 @@ def _build_cuff(
         at_s=[at + live_s for at in story.cuff_at_s],
     )
     name = f"sim-cuff-{plan.number}"
-    return Device(name, "cuff", site, patient, second_0, chance.branch("cuff"), (), cuff, speed=speed)
+    return Device(
+        name,
+        "cuff",
+        site,
+        patient,
+        second_0,
+        chance.branch("cuff"),
+        (),
+        cuff,
+        speech=plan.cuff_speaks,
+        speed=speed,
+    )

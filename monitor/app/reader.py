@@ -1,7 +1,8 @@
 """From a message to reports: which device it is from, which format it speaks, whose name it carries.
 
 Law: what ``beds.toml`` says decides; a device that names itself in the payload is found by its address, and a
-stranger stays a stranger.
+stranger stays a stranger. What a simulated device says, or what is said on its topic, is a drill, whatever
+the message claims and whomever it names (S-10).
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from itertools import pairwise
 from typing import Any
 
 from monitor import formats
-from monitor.config import Configuration, DeviceEntry
+from monitor.config import SIMULATED, Configuration, DeviceEntry
 from monitor.core.vitals import METRICS, Report
 from monitor.formats.identity import normalise_address, serving
 from monitor.mqtt import Envelope, Routes
@@ -28,6 +29,7 @@ class Reader:
         self._head = f"{configuration.root}/devices/"
         self._depth = self._head.count("/") + 1
         self._routes = Routes({entry.topic: entry.id for entry in entries if entry.topic})
+        self._simulated = Routes({one.topic: one.id for one in entries if one.topic and one.simulated})
         self._addresses = {normalise_address(one.address): one.id for one in entries if one.address}
         self._memory: dict[str, dict[str, Any]] = {}
 
@@ -61,13 +63,17 @@ class Reader:
             )
             presence = topic.startswith(self._head) and topic.endswith("/status")
             decoded = formats.decode("native" if presence else entry.format, envelope.payload, context)
-        return [self._named(_in_order(report), device_id) for report in decoded.reports]
+        drill = device_id.startswith(SIMULATED) or self._simulated.device_of(topic) is not None
+        return [self._named(_in_order(report), device_id, drill=drill) for report in decoded.reports]
 
-    def _named(self, report: Report, on_topic: str) -> Report:
-        if report.device_id in self.devices:
-            return report
-        found = serving(report.device_id, on_topic, self._addresses, self.devices)
-        return report._replace(device_id=found)
+    def _named(self, report: Report, on_topic: str, *, drill: bool) -> Report:
+        named = report.device_id
+        if named not in self.devices:
+            named = serving(named, on_topic, self._addresses, self.devices)
+            report = report._replace(device_id=named)
+        if report.mode == "real" and (drill or named.startswith(SIMULATED)):
+            return report._replace(mode="drill")
+        return report
 
 
 def _in_order(report: Report) -> Report:

@@ -8,7 +8,7 @@ import pytest
 
 from simulators.drill import BadDrill, crossing, find, folder, load
 from simulators.drill_commands import EXAMPLE
-from tests.simulators.test_ward import drill
+from tests.simulators.hands import drill
 
 GOOD = EXAMPLE
 
