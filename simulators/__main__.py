@@ -26,12 +26,13 @@ from simulators.drill import BadDrill
 from simulators.exercise import MonitorRefused
 from simulators.network import Conditions
 from simulators.pace import run_ward
-from simulators.plan import BASELINE_S, MIXED, PROTOCOLS, BedPlan, beds_toml, build_ward, plan_ward
+from simulators.plan import BASELINE_S, MIXED, PROTOCOLS, BedPlan, build_ward, plan_ward
 from simulators.play import BadRecording, messages_of, read_recording
 from simulators.publisher import Broker, BrokerRefused, Publisher
 from simulators.speech import LANGUAGES
 from simulators.view import View
 from simulators.ward import Ward
+from simulators.wiring import beds_toml
 
 DONE, NOT_AS_IT_SHOULD, WRONG_USE, BAD_FILE, UNREACHABLE = range(5)
 HISTORY_PERIOD_S = 10.0  # a backlog holds one oximeter reading in ten seconds
@@ -145,6 +146,9 @@ def _add_ward(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
         help="with --print: the instant of second 0 (now)",
     )
     parser.add_argument(
+        "--start-cuffs", action="store_true", help="a person starts every cuff as the ward goes live"
+    )
+    parser.add_argument(
         "--client-per-device", action="store_true", help="one connection and last will for each device"
     )
     parser.add_argument(
@@ -182,11 +186,22 @@ def _ward(chosen: argparse.Namespace) -> int:
     )
     start_at = chosen.start_at or datetime.now(UTC)
     if chosen.to_stdout:
-        ward = build_ward(
-            plans, chosen.seed, start_at, site=chosen.site, speed=chosen.speed, conditions=conditions
-        )
-        return _print_ward(ward, chosen)
+        return _print_ward(_ward_of(plans, conditions, start_at, chosen), chosen)
     return _live_ward(plans, conditions, chosen)
+
+
+def _ward_of(
+    plans: list[BedPlan], conditions: Conditions, start_at: datetime, chosen: argparse.Namespace
+) -> Ward:
+    return build_ward(
+        plans,
+        chosen.seed,
+        start_at,
+        site=chosen.site,
+        speed=chosen.speed,
+        conditions=conditions,
+        start_cuffs=chosen.start_cuffs,
+    )
 
 
 def _print_ward(ward: Ward, chosen: argparse.Namespace) -> int:
@@ -223,9 +238,7 @@ def _live_ward(plans: list[BedPlan], conditions: Conditions, chosen: argparse.Na
         each_its_own=chosen.client_per_device,
     )
     publisher.connect()
-    ward = build_ward(
-        plans, chosen.seed, datetime.now(UTC), site=chosen.site, speed=chosen.speed, conditions=conditions
-    )
+    ward = _ward_of(plans, conditions, datetime.now(UTC), chosen)
     started = time.process_time()
     with contextlib.suppress(KeyboardInterrupt), contextlib.ExitStack() as after:
         if chosen.backlog:

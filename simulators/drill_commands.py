@@ -12,13 +12,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from simulators.drill import BadDrill, Drill, find, folder, load, on_beds
+from simulators.drill import BadDrill, Drill, find, folder, load, on_beds, piece
 from simulators.exercise import keep, open_live, run_fast, runs
-from simulators.plan import beds_toml
 from simulators.publisher import Broker
 from simulators.report import as_csv, as_page, as_text
 from simulators.score import Check, Heard, Scorecard, compare
 from simulators.stage import SECOND_0, lines, set_stage
+from simulators.wiring import beds_toml
 
 DONE, NOT_AS_IT_SHOULD, WRONG_USE, BAD_FILE = range(4)
 Commands = Any  # argparse's own name for it is private
@@ -81,6 +81,14 @@ def add(
     run.add_argument(
         "--bed", action="append", help="live: the bed to play on (once for each bed of the drill)"
     )
+    run.add_argument(
+        "--from",
+        dest="from_min",
+        type=float,
+        metavar="MIN",
+        help="only a piece of the drill, from this minute",
+    )
+    run.add_argument("--to", dest="to_min", type=float, metavar="MIN", help="... to this one")
     run.add_argument("--no-keyboard", action="store_true", help="live: read no injects")
     add_broker(run)
     run.set_defaults(run=lambda chosen: _run(chosen, broker))
@@ -163,6 +171,8 @@ def _run(chosen: argparse.Namespace, broker: Callable[[argparse.Namespace], Brok
     for name in names:
         path = find(name)
         drill = on_beds(load(path), chosen.bed) if chosen.bed else load(path)
+        if chosen.from_min is not None or chosen.to_min is not None:
+            drill = piece(drill, chosen.from_min, chosen.to_min)
         if chosen.fast:
             card, outcomes = run_fast(path.stem, drill)
         else:
@@ -207,8 +217,8 @@ def _keep_and_tell(card: Scorecard, outcomes: Sequence[Heard], chosen: argparse.
 def card_of(record: dict[str, Any]) -> Scorecard:
     """Read a kept score."""
     fields = {name: value for name, value in record.items() if name != "passed"}
-    for part in ("raised", "forbidden", "unexpected", "staff"):
-        fields[part] = [Check(**row) for row in fields[part]]
+    for part in ("raised", "forbidden", "unexpected", "staff", "met"):
+        fields[part] = [Check(**row) for row in fields.get(part, ())]
     return Scorecard(**fields)
 
 

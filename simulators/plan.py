@@ -8,8 +8,7 @@ Session seconds count from the first dose; the session itself begins ten minutes
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -26,6 +25,7 @@ from simulators.sensors import OXIMETER_METRICS, Oximeter
 from simulators.speech import LANGUAGES, speaking
 from simulators.subject import OneSubject, Subject, draw_subject
 from simulators.ward import Bed, Ward
+from simulators.wiring import device_record
 
 BASELINE_S = 600.0  # the session begins ten minutes before the first dose
 CUFF_INTERVAL_S = 300.0
@@ -151,48 +151,6 @@ class BedPlan:
         }
 
 
-def device_record(
-    device_id: str, kind: str, metrics: Sequence[str], interval_s: float, speaks: str = "native"
-) -> dict[str, Any]:
-    """Return a device as ``beds.toml`` would name it, with what its language needs there."""
-    language = LANGUAGES[speaks]
-    record = {
-        "device_id": device_id,
-        "kind": kind,
-        "metrics": list(metrics),
-        "expected_interval_s": interval_s,
-        "format": language.format,
-    }
-    needs = {
-        "topic": language.topic.format(id=device_id),
-        "address": language.address.format(id=device_id),
-        "zone": language.zone,
-        "options": dict(language.options),
-    }
-    return record | {key: value for key, value in needs.items() if value}
-
-
-def beds_toml(records: Sequence[Mapping[str, Any]]) -> str:
-    """Return what ``beds.toml`` needs, so that a monitor watches the beds of a plan."""
-    rows: list[str] = []
-    for bed in records:
-        rows += ["[[beds]]", f'id = "{bed["bed_id"]}"', ""]
-        for device in bed["devices"]:
-            rows += ["[[devices]]", f'id = "{device["device_id"]}"', f'bed = "{bed["bed_id"]}"']
-            keys = ("format", "topic", "address", "zone", "metrics", "expected_interval_s", "options")
-            rows += [f"{key} = {_toml(device[key])}" for key in keys if key in device]
-            rows.append("")
-    return "\n".join(rows)
-
-
-def _toml(value: Any) -> str:
-    """Write a value as TOML in one line; texts and lists are as in JSON."""
-    if isinstance(value, Mapping):
-        pairs = ", ".join(f"{json.dumps(key)} = {_toml(one)}" for key, one in value.items())
-        return f"{{ {pairs} }}"
-    return f"{value:g}" if isinstance(value, float) else json.dumps(value)
-
-
 def dose_record(dose: Dose, when: str, minutes: float) -> dict[str, Any]:
     """Return a dose for the monitor, whose word for the nose is ``in``; ``minutes`` stands under ``when``."""
     route = "in" if dose.route == "nasal" else dose.route
@@ -291,9 +249,24 @@ def build_ward(
     site: str = "clinic",
     speed: float = 1.0,
     conditions: Conditions = PERFECT,
+    start_cuffs: bool = False,
 ) -> Ward:
-    """Make the ward of a plan; its clock reads 0 at ``start_at``."""
+    """Make the ward of a plan; its clock reads 0 at ``start_at``.
+
+    Args:
+        plans: the beds.
+        seed: of everything.
+        start_at: when it goes live, aware UTC.
+        site: the site's name in topics.
+        speed: simulated seconds in a real one.
+        conditions: of the network.
+        start_cuffs: whether a person starts every cuff as the ward goes live.
+    """
     network = Network(conditions, Chance(seed, "network"), site, start_at)
+    if start_cuffs:
+        plans = [
+            replace(plan, story=replace(plan.story, cuff_at_s=(1.0, *plan.story.cuff_at_s))) for plan in plans
+        ]
     return Ward([_build_bed(plan, seed, start_at, site, speed) for plan in plans], network)
 
 

@@ -186,6 +186,7 @@ def monitor_rules(configuration: Configuration) -> list[str]:
     for bed in [*(bed.id for bed in ward.beds), STATION]:
         spoken += [f"{root}/beds/{bed}/alarms", f"{root}/beds/{bed}/alarm"]
     spoken += [f"{root}/devices/{one.id}/committed" for one in ward.devices]
+    spoken += [f"{root}/drills/{bed.id}/outcome" for bed in ward.beds]
     return [
         f"read {own}",
         *(f"read {topic}" for topic in dict.fromkeys(heard)),
@@ -210,10 +211,11 @@ def listener_rules(configuration: Configuration) -> list[str]:
 
 
 def drill_rules(configuration: Configuration) -> list[str]:
-    """Return what a drill may do: speak as the simulated devices of ``beds.toml``, hear of alarms."""
+    """Return what a drill may do: speak as the simulated devices of ``beds.toml``, hear how drills go."""
     simulated = [one for one in configuration.ward.devices if one.simulated]
     spoken = [line for one in simulated for line in device_rules(configuration, one)]
-    return [*spoken, *listener_rules(configuration)]
+    drills = f"{configuration.root}/drills"
+    return [*spoken, *listener_rules(configuration), f"read {drills}/+/outcome", f"readwrite {drills}/inject"]
 
 
 def _accounts(logins: Iterable[str]) -> list[str]:

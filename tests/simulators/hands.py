@@ -101,6 +101,10 @@ class Ear:
             assert self._came.wait_for(lambda: held(self.heard), WITHIN_S), f"{what}: {self.heard[-5:]}"
             return list(self.heard)
 
+    def say(self, topic: str, words: str) -> None:
+        """Publish, and wait until the broker has it."""
+        self._client.publish(topic, words, qos=1).wait_for_publish(WITHIN_S)
+
     def close(self) -> None:
         """Listen no more."""
         self._client.disconnect()

@@ -20,8 +20,8 @@ from monitor.core.vitals import Report
 from monitor.formats import Undecodable
 from monitor.mqtt import Envelope
 from monitor.series.embedded import Embedded
-from simulators.plan import beds_toml, device_record
 from simulators.speech import LANGUAGES, Reading, Speaker
+from simulators.wiring import beds_toml, device_record
 from tests.conftest import LOOPBACK, Mosquitto, Running
 from tests.web.test_drill_runs import enter
 
