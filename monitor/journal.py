@@ -26,6 +26,7 @@ from monitor.schema import (
     LEVELS_OF,
     METRIC_COLUMNS,
     MIGRATIONS,
+    REFUSED,
     REPORT,
     SCHEMA_VERSION,
     VALUES,
@@ -460,7 +461,8 @@ class Journal:
         }
         since: dict[str, list[Report]] = {bed_id: [] for bed_id in found}
         first = min((reading for reading, _ in found.values()), default=0)
-        for number, bed_id, report in self._reports_after(first):
+        for number, kept_for, report in self._reports_after(first):
+            bed_id = kept_for.removesuffix(REFUSED)
             if bed_id in found and number > found[bed_id][0]:
                 since[bed_id].append(report)
         self._ahead = {bed_id for bed_id, readings in since.items() if readings}

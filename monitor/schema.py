@@ -26,6 +26,8 @@ REPORT = f"device, received_at, measured_at, gateway_at, boot, sequence, flags, 
 # Seconds of an interval of the table ``level``: four hours are 1440 rows of one, a month 8640 of the other.
 LEVELS = (10, 300)
 LOWS_HIGHS = ", ".join(f"{name}_low, {name}_high" for name in METRIC_COLUMNS)
+# Behind a bed's name: a reading of another mode than the session's is kept, and stands in no record (S-10).
+REFUSED = "#refused"
 RETAINED, DRILL, ONLINE, OFFLINE, FAULTLESS = 1, 2, 4, 8, 16
 
 _PLACE = {name: place for place, name in enumerate(METRIC_COLUMNS)}

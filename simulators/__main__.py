@@ -26,11 +26,13 @@ from simulators.drill import BadDrill
 from simulators.exercise import MonitorRefused
 from simulators.network import Conditions
 from simulators.pace import run_ward
-from simulators.plan import BASELINE_S, PROTOCOLS, BedPlan, build_ward, plan_ward
+from simulators.plan import BASELINE_S, MIXED, PROTOCOLS, BedPlan, build_ward, plan_ward
 from simulators.play import BadRecording, messages_of, read_recording
 from simulators.publisher import Broker, BrokerRefused, Publisher
+from simulators.speech import LANGUAGES
 from simulators.view import View
 from simulators.ward import Ward
+from simulators.wiring import beds_toml
 
 DONE, NOT_AS_IT_SHOULD, WRONG_USE, BAD_FILE, UNREACHABLE = range(5)
 HISTORY_PERIOD_S = 10.0  # a backlog holds one oximeter reading in ten seconds
@@ -113,6 +115,16 @@ def _add_ward(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     parser.add_argument("--seed", type=int, default=7, help="same seed, same bytes (%(default)s)")
     parser.add_argument("--plan", action="store_true", help="print the plan of the beds as JSON and end")
     parser.add_argument(
+        "--devices", action="store_true", help="print the beds and devices as beds.toml needs them and end"
+    )
+    parser.add_argument(
+        "--speak",
+        default="native",
+        choices=(*LANGUAGES, MIXED),
+        metavar="FORMAT",
+        help=f"what the devices speak: {MIXED}, or one of {', '.join(LANGUAGES)} (%(default)s)",
+    )
+    parser.add_argument(
         "--backlog", action="store_true", help="first send what the devices kept since each session's start"
     )
     parser.add_argument(
@@ -132,6 +144,9 @@ def _add_ward(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
         type=datetime.fromisoformat,
         metavar="ISO",
         help="with --print: the instant of second 0 (now)",
+    )
+    parser.add_argument(
+        "--start-cuffs", action="store_true", help="a person starts every cuff as the ward goes live"
     )
     parser.add_argument(
         "--client-per-device", action="store_true", help="one connection and last will for each device"
@@ -161,20 +176,32 @@ def _ward(chosen: argparse.Namespace) -> int:
         study = population.Study(chosen.protocol, chosen.sprays, chosen.placebo, sites=chosen.sites)
         print(population.table(population.simulate(chosen.subjects, chosen.seed, study)))
         return DONE
-    plans = plan_ward(chosen.beds, chosen.seed)
-    if chosen.plan:
-        print(json.dumps([plan.record() for plan in plans], indent=2, ensure_ascii=False))
+    plans = plan_ward(chosen.beds, chosen.seed, chosen.speak)
+    records = [plan.record() for plan in plans]
+    if chosen.plan or chosen.devices:
+        print(beds_toml(records) if chosen.devices else json.dumps(records, indent=2, ensure_ascii=False))
         return DONE
     conditions = Conditions(
         chosen.delay_s, chosen.jitter_s, chosen.loss, chosen.duplication, chosen.reordering
     )
     start_at = chosen.start_at or datetime.now(UTC)
     if chosen.to_stdout:
-        ward = build_ward(
-            plans, chosen.seed, start_at, site=chosen.site, speed=chosen.speed, conditions=conditions
-        )
-        return _print_ward(ward, chosen)
+        return _print_ward(_ward_of(plans, conditions, start_at, chosen), chosen)
     return _live_ward(plans, conditions, chosen)
+
+
+def _ward_of(
+    plans: list[BedPlan], conditions: Conditions, start_at: datetime, chosen: argparse.Namespace
+) -> Ward:
+    return build_ward(
+        plans,
+        chosen.seed,
+        start_at,
+        site=chosen.site,
+        speed=chosen.speed,
+        conditions=conditions,
+        start_cuffs=chosen.start_cuffs,
+    )
 
 
 def _print_ward(ward: Ward, chosen: argparse.Namespace) -> int:
@@ -190,14 +217,13 @@ def _print_ward(ward: Ward, chosen: argparse.Namespace) -> int:
 
 
 def envelope(message: Message) -> str:
-    """Return a message as one JSON line."""
+    """Return a message as one JSON line; bytes that are no text stand as hexadecimal."""
+    try:
+        payload = {"payload": message.payload.decode()}
+    except UnicodeDecodeError:
+        payload = {"payload_hex": message.payload.hex()}
     return json.dumps(
-        {
-            "at_s": message.at_s,
-            "topic": message.topic,
-            "payload": message.payload.decode(),
-            "retained": message.retained,
-        },
+        {"at_s": message.at_s, "topic": message.topic, **payload, "retained": message.retained},
         separators=(",", ":"),
     )
 
@@ -212,9 +238,7 @@ def _live_ward(plans: list[BedPlan], conditions: Conditions, chosen: argparse.Na
         each_its_own=chosen.client_per_device,
     )
     publisher.connect()
-    ward = build_ward(
-        plans, chosen.seed, datetime.now(UTC), site=chosen.site, speed=chosen.speed, conditions=conditions
-    )
+    ward = _ward_of(plans, conditions, datetime.now(UTC), chosen)
     started = time.process_time()
     with contextlib.suppress(KeyboardInterrupt), contextlib.ExitStack() as after:
         if chosen.backlog:

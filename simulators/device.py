@@ -18,7 +18,7 @@ from simulators.chance import Chance
 from simulators.cuff import Cuff
 from simulators.patient import Patient
 from simulators.sensors import Look, Sensor
-from simulators.speech import ROOT, SPEECHES, Reading, Speaker, presence
+from simulators.speech import LANGUAGES, ROOT, Reading, Speaker, presence
 
 # What can be wrong with a device, besides its own names of FAULTS (probe_off, lead_off, cuff_leak …).
 TROUBLES = {
@@ -82,9 +82,8 @@ class Device:
         cuff: a cuff, if it has one.
         period_s: time between reports.
         phase_s: shift of its reports within the period, so that devices do not speak in step.
-        speech: the format it speaks.
+        speech: the language it speaks, a name of ``speech.LANGUAGES``.
         troubles: what will be wrong with it.
-        topic: its topic; the native one unless another is given.
     """
 
     device_id: str
@@ -99,7 +98,6 @@ class Device:
     phase_s: float = 0.0
     speech: str = "native"
     troubles: list[Trouble] = field(default_factory=list)
-    topic: str = ""
     speed: float = 1.0
     sequence: int = 0
     boots: int = 0
@@ -113,9 +111,10 @@ class Device:
     _restarted: set[float] = field(default_factory=set)
     _faults: tuple[str, ...] = ()
 
-    def __post_init__(self) -> None:
-        """Name the topic."""
-        self.topic = self.topic or f"{ROOT}/{self.site}/devices/{self.device_id}/report"
+    @property
+    def topic(self) -> str:
+        """Return its native topic."""
+        return f"{ROOT}/{self.site}/devices/{self.device_id}/report"
 
     @property
     def metrics(self) -> tuple[str, ...]:
@@ -197,11 +196,12 @@ class Device:
         ]
         self.last.update(values)
         said = tuple(dict.fromkeys(faults))
+        ended = tuple(fault for fault in self._faults if fault not in said)
         changed = said != self._faults
         self._faults = said
         doubted = {name: "questionable" for look in looks for name in look.doubted}
         measured_at = None if "no_time" in troubles else self._stamp(now_s)
-        return Reading(measured_at, values, said if said or changed else None, doubted)
+        return Reading(measured_at, values, said if said or changed else None, doubted, ended)
 
     def _stamp(self, now_s: float) -> datetime:
         jump = self._size(now_s, "clock_wrong")
@@ -216,9 +216,12 @@ class Device:
         for place in range(len(self._kept)):
             reading, _ = self._kept.popleft()
             leaves = now_s if place == 0 else round(now_s + place / BACKLOG_PER_S, 3)
-            payload = SPEECHES[self.speech](reading, Speaker(self.device_id, self.boot_id, self.sequence))
-            self.sequence += 1
-            messages.append(Message(leaves, self.topic, payload, False, self.device_id))
+            speaker = Speaker(self.device_id, self.boot_id, self.sequence)
+            for said in LANGUAGES[self.speech].speak(reading, speaker):
+                self.sequence += 1
+                messages.append(
+                    Message(leaves, said.topic or self.topic, said.payload, False, self.device_id)
+                )
         return messages
 
     def _presence(self, now_s: float, troubles: frozenset[str]) -> list[Message]:

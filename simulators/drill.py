@@ -339,6 +339,33 @@ def on_beds(drill: Drill, beds: Sequence[str]) -> Drill:
     return drill.model_copy(update={name: moved(getattr(drill, name)) for name in names})
 
 
+def piece(drill: Drill, from_min: float | None, to_min: float | None) -> Drill:
+    """Return the piece of a drill between two minutes: what is expected and asked there, and nothing else.
+
+    Raises:
+        BadDrill: nothing is left of it.
+    """
+    begin = drill.starts_at_min if from_min is None else from_min
+    end = drill.ends_at_min if to_min is None else to_min
+    if not drill.starts_at_min <= begin < end <= drill.ends_at_min:
+        span = f"{drill.starts_at_min:g} to {drill.ends_at_min:g} min"
+        raise BadDrill(f"{drill.title}: --from {begin:g} --to {end:g} is no piece of it; it runs from {span}")
+    expect = [
+        one.model_copy(update={"to_min": min(one.to_min, end)})
+        for one in drill.expect
+        if begin <= one.from_min < end
+    ]
+    forbid = [
+        one.model_copy(update={"from_min": max(one.from_min, begin), "to_min": min(one.to_min, end)})
+        for one in drill.forbid
+        if one.from_min < end and one.to_min > begin
+    ]
+    rules = {one.rule for one in expect}
+    staff = [one for one in drill.staff if (one.after in rules if one.after else begin <= one.at_min < end)]
+    pieces = {"starts_at_min": begin, "ends_at_min": end, "expect": expect, "forbid": forbid, "staff": staff}
+    return drill.model_copy(update=pieces)
+
+
 def numbers(drill: Drill) -> list[int]:
     """Return the number in the device ids of each bed: that of its name (bed-3), or its place."""
     found = [re.search(r"(\d{1,4})$", lying.bed) for lying in drill.beds]

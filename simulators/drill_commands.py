@@ -7,18 +7,18 @@ from __future__ import annotations
 
 import argparse
 import json
-import shlex
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from simulators.drill import BadDrill, Drill, find, folder, load, on_beds
-from simulators.exercise import MONITOR, keep, open_live, run_fast, runs
+from simulators.drill import BadDrill, Drill, find, folder, load, on_beds, piece
+from simulators.exercise import keep, open_live, run_fast, runs
 from simulators.publisher import Broker
 from simulators.report import as_csv, as_page, as_text
 from simulators.score import Check, Heard, Scorecard, compare
 from simulators.stage import SECOND_0, lines, set_stage
+from simulators.wiring import beds_toml
 
 DONE, NOT_AS_IT_SHOULD, WRONG_USE, BAD_FILE = range(4)
 Commands = Any  # argparse's own name for it is private
@@ -74,7 +74,6 @@ def add(
     )
     run.add_argument("--runs", type=Path, default=RUNS, metavar="DIR", help="folder of scores (%(default)s)")
     run.add_argument("--no-keep", action="store_true", help="keep no score")
-    run.add_argument("--monitor", type=shlex.split, default=list(MONITOR), help=argparse.SUPPRESS)
     run.add_argument(
         "--wait", type=float, default=300.0, metavar="SECONDS", help="for the drill session (%(default)s)"
     )
@@ -82,6 +81,14 @@ def add(
     run.add_argument(
         "--bed", action="append", help="live: the bed to play on (once for each bed of the drill)"
     )
+    run.add_argument(
+        "--from",
+        dest="from_min",
+        type=float,
+        metavar="MIN",
+        help="only a piece of the drill, from this minute",
+    )
+    run.add_argument("--to", dest="to_min", type=float, metavar="MIN", help="... to this one")
     run.add_argument("--no-keyboard", action="store_true", help="live: read no injects")
     add_broker(run)
     run.set_defaults(run=lambda chosen: _run(chosen, broker))
@@ -119,25 +126,13 @@ def _show(chosen: argparse.Namespace) -> int:
         stage = set_stage(drill, SECOND_0, "clinic", live_min=drill.starts_at_min)
         print(json.dumps(stage.plan, indent=2, ensure_ascii=False))
     elif chosen.devices:
-        print(_beds_toml(drill))
+        print(beds_toml(set_stage(drill, SECOND_0, "clinic").plan))
     elif chosen.lines:
         for line in lines(set_stage(drill, SECOND_0, "clinic")):
             print(line)
     else:
         print(_told(drill))
     return DONE
-
-
-def _beds_toml(drill: Drill) -> str:
-    """Return what ``beds.toml`` needs, so that a monitor can watch this drill live."""
-    rows: list[str] = []
-    for bed in set_stage(drill, SECOND_0, "clinic").plan:
-        rows += ["[[beds]]", f'id = "{bed["bed_id"]}"', ""]
-        for device in bed["devices"]:
-            rows += ["[[devices]]", f'id = "{device["device_id"]}"', f'bed = "{bed["bed_id"]}"']
-            rows.append(f"metrics = {json.dumps(device['metrics'])}")
-            rows += [f"expected_interval_s = {device['expected_interval_s']:g}", ""]
-    return "\n".join(rows)
 
 
 def _told(drill: Drill) -> str:
@@ -176,8 +171,10 @@ def _run(chosen: argparse.Namespace, broker: Callable[[argparse.Namespace], Brok
     for name in names:
         path = find(name)
         drill = on_beds(load(path), chosen.bed) if chosen.bed else load(path)
+        if chosen.from_min is not None or chosen.to_min is not None:
+            drill = piece(drill, chosen.from_min, chosen.to_min)
         if chosen.fast:
-            card, outcomes = run_fast(path.stem, drill, chosen.monitor)
+            card, outcomes = run_fast(path.stem, drill)
         else:
             card, outcomes = _live(path.stem, drill, chosen, broker(chosen))
         cards.append(card)
@@ -220,8 +217,8 @@ def _keep_and_tell(card: Scorecard, outcomes: Sequence[Heard], chosen: argparse.
 def card_of(record: dict[str, Any]) -> Scorecard:
     """Read a kept score."""
     fields = {name: value for name, value in record.items() if name != "passed"}
-    for part in ("raised", "forbidden", "unexpected", "staff"):
-        fields[part] = [Check(**row) for row in fields[part]]
+    for part in ("raised", "forbidden", "unexpected", "staff", "met"):
+        fields[part] = [Check(**row) for row in fields.get(part, ())]
     return Scorecard(**fields)
 
 

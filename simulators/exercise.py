@@ -12,7 +12,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -26,6 +26,7 @@ from simulators.publisher import Broker, Publisher
 from simulators.score import Heard, Scorecard, heard, score
 from simulators.speech import ROOT
 from simulators.stage import SECOND_0, Stage, lines, patient_code, set_stage
+from simulators.ward import Bed
 
 MONITOR = (sys.executable, "-m", "monitor")
 LONGEST_REPLAY_S = 300.0
@@ -39,20 +40,36 @@ class MonitorRefused(RuntimeError):
 # --- at full speed ------------------------------------------------------------------------------------------
 
 
-def run_fast(name: str, drill: Drill, monitor: Sequence[str] = MONITOR) -> tuple[Scorecard, list[Heard]]:
-    """Play a drill through ``afterwatch replay``; staff is a robot that follows the file.
+Replay = Callable[[Iterable[str]], Iterable[str]]
+
+
+def run_fast(name: str, drill: Drill, replay: Replay | None = None) -> tuple[Scorecard, list[Heard]]:
+    """Play a drill through the monitor's own core; staff is a robot that follows the file.
 
     Args:
         name: of the drill.
         drill: the exercise.
-        monitor: the words that start the monitor's command.
+        replay: what turns the lines of a session into outcomes as JSON lines; ``afterwatch replay``.
 
     Raises:
         MonitorRefused: the command failed; the text is what it said.
     """
     stage = set_stage(drill, SECOND_0, "clinic")
-    text = "\n".join(lines(stage)) + "\n"
-    command = [*monitor, "replay", "--envelopes", "-", "--protocol", drill.beds[0].protocol, "--jsonl"]
+    told = (replay or by_command)(lines(stage))
+    outcomes = [heard(json.loads(line), SECOND_0) for line in told if line.strip()]
+    card = score(name, drill, outcomes, stage.truths)
+    card.played_at, card.mode = datetime.now(UTC).isoformat(timespec="seconds"), "fast"
+    return card, outcomes
+
+
+def by_command(given: Iterable[str]) -> Iterable[str]:
+    """Replay lines by the monitor's command.
+
+    Raises:
+        MonitorRefused: it failed; the text is what it said.
+    """
+    text = "\n".join(given) + "\n"
+    command = [*MONITOR, "replay", "--envelopes", "-", "--jsonl"]
     try:
         done = subprocess.run(  # noqa: S603  the command is ours
             command,
@@ -68,10 +85,7 @@ def run_fast(name: str, drill: Drill, monitor: Sequence[str] = MONITOR) -> tuple
     if done.returncode != 0:
         why = done.stderr.strip()[-800:]
         raise MonitorRefused(f"{' '.join(command)} ended with {done.returncode}: {why}")
-    outcomes = [heard(json.loads(line), SECOND_0) for line in done.stdout.splitlines() if line.strip()]
-    card = score(name, drill, outcomes, stage.truths)
-    card.played_at, card.mode = datetime.now(UTC).isoformat(timespec="seconds"), "fast"
-    return card, outcomes
+    return done.stdout.splitlines()
 
 
 # --- live ---------------------------------------------------------------------------------------------------
@@ -98,12 +112,14 @@ class Live:
     modes: dict[str, str] = field(default_factory=dict)
     active: dict[str, list[str]] = field(default_factory=dict)
     left: dict[str, str] = field(default_factory=dict)
+    injects: list[str] = field(default_factory=list)
     stopped: bool = False
 
     def listen(self) -> None:
         """Hear what the monitor says of the beds, and injects from elsewhere (the web console)."""
         self.publisher.hear(f"{ROOT}/{self.site}/beds/+/alarm", self._hear)
         self.publisher.hear(f"{ROOT}/{self.site}/beds/+/alarms", self._hear)
+        self.publisher.hear(f"{ROOT}/{self.site}/drills/+/outcome", self._hear)
         self.publisher.hear(f"{ROOT}/{self.site}/drills/inject", self._hear)
 
     def wait_for_sessions(self, within_s: float) -> None:
@@ -154,34 +170,45 @@ class Live:
             message = json.loads(payload)
         except ValueError:
             return
+        if parts[-2] not in self._beds:
+            return  # another drill, or a patient: none of ours
         if parts[-1] == "alarms":
             self._bed_says(parts[-2], message)
         elif not retained and message.get("outcome") and message.get("mode") == "drill":
-            self.outcomes.append(
-                heard({**message, "bed_id": parts[-2], **_reason(message)}, self.stage.second_0)
-            )
-            self.say(f"  monitor: {parts[-2]} {message['outcome']} {message['rule']} {message['priority']}")
+            one = heard({**message, "bed_id": parts[-2], **_reason(message)}, self.stage.second_0)
+            self.outcomes.append(one)
+            if one.outcome not in _QUIET:
+                self.say(f"  monitor: {one.bed} {one.outcome} {one.rule} {one.priority or one.what}".rstrip())
 
     def _bed_says(self, bed: str, message: dict[str, Any]) -> None:
         before, now = self.modes.get(bed), str(message.get("mode", ""))
         self.modes[bed] = now
         self.active[bed] = [str(alarm.get("rule", "")) for alarm in message.get("alarms", ())]
-        ours = any(lying.bed == bed for lying in self.stage.drill.beds)
-        if ours and before == "drill" and now != "drill" and bed not in self.left:
+        if before == "drill" and now != "drill" and bed not in self.left:
             self.left[bed] = "a real session" if now == "real" else "its session ended"
+            ended = {"outcome": "SessionEnded", "at": datetime.now(UTC).isoformat(), "bed_id": bed}
+            self.outcomes.append(heard(ended, self.stage.second_0))
             self.stage.ward.leave(bed)
             self.say(f"{bed} is no drill any more ({self.left[bed]}): nothing more is sent there")
 
+    @property
+    def _beds(self) -> dict[str, Bed]:
+        return {bed.bed_id: bed for bed in self.stage.ward.beds}
+
     def inject(self, text: str) -> None:
-        """Do what the facilitator asks: ``[bed-2] apnoea 60 [size]``, ``[bed-2] probe_off 30``, ``stop``."""
+        """Do what the facilitator asks: ``[bed-2] apnoea 60 [size]``, ``[bed-2] probe_off 30``, ``stop``.
+
+        What is for another drill's bed is none of ours.
+        """
         words = text.split()
         if not words:
             return
-        if words[0] in ("stop", "quit", "end"):
+        if len(words) > 1 and words[0] not in self._beds and words[1] in (*_STOPS, *INJECTS):
+            return
+        bed = self._beds[words.pop(0)] if words and words[0] in self._beds else self.stage.ward.beds[0]
+        if words and words[0] in _STOPS:
             self.stopped = True
             return
-        beds = {bed.bed_id: bed for bed in self.stage.ward.beds}
-        bed = beds[words.pop(0)] if words[0] in beds else self.stage.ward.beds[0]
         try:
             kind, numbers = words[0], [float(word) for word in words[1:3]]
         except (IndexError, ValueError):
@@ -196,8 +223,10 @@ class Live:
                 if _goes_with(device.kind, kind):
                     device.troubles.append(Trouble(kind, now_s, lasts_s, size or 0.0))
         else:
-            self.say(f"inject: {kind!r} is unknown; known: {', '.join((*EPISODE_KINDS, *_INJECTABLE))}, stop")
+            self.say(f"inject: {kind!r} is unknown; known: {', '.join(INJECTS)}, stop")
             return
+        minute = self.stage.minute(datetime.now(UTC))
+        self.injects.append(f"{bed.bed_id}: {kind} for {lasts_s:g} s at {minute:.1f} min")
         self.say(f"inject: {bed.bed_id} {kind} for {lasts_s:g} s")
 
     def run(self, *, keyboard: TextIO | None = None, backlog: bool = False) -> Scorecard:
@@ -223,6 +252,7 @@ class Live:
         run_ward(self.stage.ward, self.publisher, for_s=length_s, each_turn=self._goes_on)
         self.publisher.wait(0.5)
         card = score(self.name, drill, list(self.outcomes), self.stage.truths)
+        card.injects = self.injects
         self.publisher.say_offline(but=self._left_devices())  # what that raises is no part of the drill
         self.publisher.drain(5.0)
         card.played_at, card.mode = datetime.now(UTC).isoformat(timespec="seconds"), "live"
@@ -251,7 +281,10 @@ _INJECTABLE = {
     "breath": ("respiration_lost",),
     "ecg": ("lead_off", "ecg_noise"),
 }
+_QUIET = ("DeviceAssociated", "CheckpointDue", "AlarmOffered", "AlarmReminded", "Refused")
 _EVERY_DEVICE = ("off", "offline", "restart", "battery_low", "clock_wrong")
+_STOPS = ("stop", "quit", "end")
+INJECTS = (*EPISODE_KINDS, *(kind for kinds in _INJECTABLE.values() for kind in kinds), *_EVERY_DEVICE)
 
 
 def _goes_with(device_kind: str, trouble: str) -> bool:

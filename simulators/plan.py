@@ -21,9 +21,11 @@ from simulators.effect import MIND, STIMULATION
 from simulators.network import PERFECT, Conditions, Network
 from simulators.patient import Patient
 from simulators.pharmacology import Disposition, Dose, Number
-from simulators.sensors import Oximeter
+from simulators.sensors import OXIMETER_METRICS, Oximeter
+from simulators.speech import LANGUAGES, speaking
 from simulators.subject import OneSubject, Subject, draw_subject
 from simulators.ward import Bed, Ward
+from simulators.wiring import device_record
 
 BASELINE_S = 600.0  # the session begins ten minutes before the first dose
 CUFF_INTERVAL_S = 300.0
@@ -111,6 +113,14 @@ class BedPlan:
     story: Story
     doses: tuple[Dose, ...]
     subject: Subject = field(repr=False)
+    oximeter_speaks: str = "native"
+    cuff_speaks: str = "native"
+
+    @property
+    def oximeter_metrics(self) -> tuple[str, ...]:
+        """Return what the oximeter measures: more, where its language cannot leave it out."""
+        more = LANGUAGES[self.oximeter_speaks].needs.difference(OXIMETER_METRICS)
+        return (*OXIMETER_METRICS, *sorted(more))
 
     def record(self) -> dict[str, Any]:
         """Return the plan of this bed for JSON; minutes are counted back from the moment of going live."""
@@ -119,8 +129,16 @@ class BedPlan:
         return {
             "bed_id": self.bed_id,
             "devices": [
-                device_record(f"sim-oximeter-{self.number}", "oximeter", ("spo2", "pulse_rate"), 1.0),
-                device_record(f"sim-cuff-{self.number}", "cuff", CUFF_METRICS, CUFF_INTERVAL_S),
+                device_record(
+                    f"sim-oximeter-{self.number}",
+                    "oximeter",
+                    self.oximeter_metrics,
+                    1.0,
+                    self.oximeter_speaks,
+                ),
+                device_record(
+                    f"sim-cuff-{self.number}", "cuff", CUFF_METRICS, CUFF_INTERVAL_S, self.cuff_speaks
+                ),
             ],
             "patient_code": self.patient_code,
             "protocol": self.story.protocol,
@@ -131,17 +149,6 @@ class BedPlan:
             ],
             "story": self.story.text,
         }
-
-
-def device_record(device_id: str, kind: str, metrics: Sequence[str], interval_s: float) -> dict[str, Any]:
-    """Return a device as ``beds.toml`` would name it."""
-    return {
-        "device_id": device_id,
-        "kind": kind,
-        "metrics": list(metrics),
-        "expected_interval_s": interval_s,
-        "format": "native",
-    }
 
 
 def dose_record(dose: Dose, when: str, minutes: float) -> dict[str, Any]:
@@ -163,9 +170,30 @@ def doses_of(protocol: str, weight_kg: Number, sprays: int = 2) -> tuple[Dose, .
     return tuple(Dose(SPRAY_GAP_MIN * each, SPRAY_MG, "nasal", s_fraction=1.0) for each in range(sprays))
 
 
-def plan_ward(beds: int, seed: int) -> list[BedPlan]:
-    """Plan a ward of ``beds`` from a seed."""
-    return [_plan_bed(number, seed) for number in range(1, beds + 1)]
+MIXED = "mixed"
+
+
+def plan_ward(beds: int, seed: int, speaks: str = "native") -> list[BedPlan]:
+    """Plan a ward of ``beds`` from a seed.
+
+    Args:
+        beds: how many.
+        seed: of everything.
+        speaks: the language of all devices; ``mixed`` gives each bed others, ``native`` where one has no
+            words for what a device measures.
+    """
+    plans = [_plan_bed(number, seed) for number in range(1, beds + 1)]
+    return [_speaking(plan, speaks) for plan in plans]
+
+
+def _speaking(plan: BedPlan, speaks: str) -> BedPlan:
+    def chosen(able: list[str]) -> str:
+        if speaks == MIXED:
+            return able[plan.number % len(able)]
+        return speaks if speaks in able else "native"
+
+    oximeter = chosen(speaking(OXIMETER_METRICS, ("perfusion_index",)))
+    return replace(plan, oximeter_speaks=oximeter, cuff_speaks=chosen(speaking(CUFF_METRICS)))
 
 
 def _plan_bed(number: int, seed: int) -> BedPlan:
@@ -221,9 +249,24 @@ def build_ward(
     site: str = "clinic",
     speed: float = 1.0,
     conditions: Conditions = PERFECT,
+    start_cuffs: bool = False,
 ) -> Ward:
-    """Make the ward of a plan; its clock reads 0 at ``start_at``."""
+    """Make the ward of a plan; its clock reads 0 at ``start_at``.
+
+    Args:
+        plans: the beds.
+        seed: of everything.
+        start_at: when it goes live, aware UTC.
+        site: the site's name in topics.
+        speed: simulated seconds in a real one.
+        conditions: of the network.
+        start_cuffs: whether a person starts every cuff as the ward goes live.
+    """
     network = Network(conditions, Chance(seed, "network"), site, start_at)
+    if start_cuffs:
+        plans = [
+            replace(plan, story=replace(plan.story, cuff_at_s=(1.0, *plan.story.cuff_at_s))) for plan in plans
+        ]
     return Ward([_build_bed(plan, seed, start_at, site, speed) for plan in plans], network)
 
 
@@ -258,9 +301,11 @@ def _build_bed(plan: BedPlan, seed: int, start_at: datetime, site: str, speed: f
                 bias=0.0 if story.calm else chance.branch("oximeter", "bias").normal(0.0, 1.0),
                 pigment=plan.subject.pigment,
                 artefacts=0.0 if story.calm else 1.0,
+                perfusion_index="perfusion_index" in plan.oximeter_metrics,
             )
         ],
         phase_s=round(plan.number * 0.618034 % 1.0, 3),  # golden section: spread evenly over the second
+        speech=plan.oximeter_speaks,
         troubles=[replace(trouble, at_s=trouble.at_s + live_s) for trouble in story.oximeter_troubles],
         speed=speed,
     )
@@ -287,4 +332,15 @@ def _build_cuff(
         at_s=[at + live_s for at in story.cuff_at_s],
     )
     name = f"sim-cuff-{plan.number}"
-    return Device(name, "cuff", site, patient, second_0, chance.branch("cuff"), (), cuff, speed=speed)
+    return Device(
+        name,
+        "cuff",
+        site,
+        patient,
+        second_0,
+        chance.branch("cuff"),
+        (),
+        cuff,
+        speech=plan.cuff_speaks,
+        speed=speed,
+    )

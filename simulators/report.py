@@ -10,7 +10,7 @@ import io
 from collections.abc import Sequence
 from html import escape
 
-from simulators.score import Check, Scorecard
+from simulators.score import Check, Scorecard, by_role
 
 NOTICE = (
     "DRILL: simulated patient. Afterwatch is secondary notification, not a primary alarm; "
@@ -21,6 +21,7 @@ PARTS = (
     ("forbidden", "What it should not say"),
     ("unexpected", "Alarms that nobody expected"),
     ("staff", "What staff should do"),
+    ("met", "Every alarm, and how it was met"),
 )
 
 
@@ -36,15 +37,20 @@ def as_text(card: Scorecard, changes: Sequence[str] = ()) -> str:
         if checks:
             lines += ["", f"{heading}:"]
             lines += [f"  {_sign(c):3} {c.bed}  {c.what}: {c.text}{_limit(c)}{_role(c)}" for c in checks]
-    if card.missed_checkpoints:
-        lines += ["", "Checkpoints missed:", *(f"  {line}" for line in card.missed_checkpoints)]
-    if changes:
-        lines += ["", "Against the run before:", *(f"  {line}" for line in changes)]
-    done = [check for check in card.staff if check.met is not None]
+    for heading, rows in _lists(card, changes):
+        if rows:
+            lines += ["", f"{heading}:", *(f"  {row}" for row in rows)]
     lines += ["", f"Monitor: {'as it should be' if card.passed else 'NOT as it should be'}."]
-    if done:
-        lines += [f"Staff: {sum(bool(check.met) for check in done)} of {len(done)} tasks in time."]
     return "\n".join(lines)
+
+
+def _lists(card: Scorecard, changes: Sequence[str]) -> Sequence[tuple[str, Sequence[str]]]:
+    return (
+        ("Staff, by role", by_role(card)),
+        ("Checkpoints missed", card.missed_checkpoints),
+        ("What the facilitator did", card.injects),
+        ("Against the run before", changes),
+    )
 
 
 def _limit(check: Check) -> str:
@@ -65,9 +71,14 @@ def as_csv(cards: Sequence[Scorecard]) -> str:
     for card in cards:
         for name, _ in PARTS:
             for c in getattr(card, name):
-                row = [card.played_at, card.mode, card.drill, name, c.bed, c.what, c.met]
+                row = [card.played_at, card.mode, card.drill, name, c.bed, _plain(c.what), c.met]
                 table.writerow([*row, c.minute, c.seconds, c.limit_s, c.role])
     return text.getvalue()
+
+
+def _plain(text: str) -> str:
+    """Return a text that no spreadsheet takes for a formula (S-16)."""
+    return f"'{text}" if text[:1] in ("=", "+", "-", "@") else text
 
 
 STYLE = """
@@ -93,10 +104,7 @@ def as_page(card: Scorecard, changes: Sequence[str] = ()) -> str:
             body.append(f"<h2>{heading}</h2><table><thead><tr>{_HEAD}</tr></thead><tbody>")
             body += [_row(check) for check in checks]
             body.append("</tbody></table>")
-    for heading, lines in (
-        ("Checkpoints missed", card.missed_checkpoints),
-        ("Against the run before", changes),
-    ):
+    for heading, lines in _lists(card, changes):
         if lines:
             items = "".join(f"<li>{escape(line)}</li>" for line in lines)
             body.append(f"<h2>{heading}</h2><ul>{items}</ul>")

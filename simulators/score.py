@@ -46,11 +46,17 @@ class Heard:
     reason: str = ""
     alarm_id: str = ""
     value: float | None = None
+    metric: str = ""
+    what: str = ""
+
+
+DETAILS = ("scale", "note", "route", "phase", "input")  # what an outcome was about, in the monitor's words
 
 
 def heard(line: Mapping[str, Any], second_0: datetime) -> Heard:
-    """Read one outcome line of the monitor (``afterwatch replay --jsonl``)."""
+    """Read one outcome of the monitor: a line of ``afterwatch replay --jsonl``, or a message of a topic."""
     at = datetime.fromisoformat(line["at"])
+    detail = line.get("detail") or {}
     return Heard(
         round((at - second_0).total_seconds() / 60.0, 4),
         line["outcome"],
@@ -62,6 +68,8 @@ def heard(line: Mapping[str, Any], second_0: datetime) -> Heard:
         line.get("reason", ""),
         line.get("alarm_id", ""),
         line.get("value"),
+        line.get("metric", ""),
+        line.get("what") or next((str(detail[key]) for key in DETAILS if key in detail), ""),
     )
 
 
@@ -81,7 +89,11 @@ class Check:
 
 @dataclass(slots=True)
 class Scorecard:
-    """The score of one run."""
+    """The score of one run.
+
+    ``met`` is every alarm that came: ``seconds`` until somebody acknowledged or accepted it, ``met`` whether
+    anybody did; the text says when the patient was not as the device said.
+    """
 
     drill: str
     title: str
@@ -89,7 +101,9 @@ class Scorecard:
     forbidden: list[Check] = field(default_factory=list)
     unexpected: list[Check] = field(default_factory=list)
     staff: list[Check] = field(default_factory=list)
+    met: list[Check] = field(default_factory=list)
     missed_checkpoints: list[str] = field(default_factory=list)
+    injects: list[str] = field(default_factory=list)
     played_at: str = ""
     mode: str = ""
 
@@ -120,7 +134,9 @@ def score(
     card.raised = [_raised(expected, within, truths, used) for expected in drill.expect]
     card.forbidden = [_forbidden(each, within) for each in drill.forbid]
     card.unexpected = _unexpected(drill, within, used)
-    card.staff = [_did(task, within) for task in drill.staff]
+    done: set[int] = set()
+    card.staff = [_did(task, within, done) for task in drill.staff]
+    card.met = [_met(one, within, truths.get(one.bed, ())) for one in within if one.outcome == "AlarmRaised"]
     card.missed_checkpoints = [
         f"{one.bed}: {one.reason or one.rule} at {one.minute:.0f} min"
         for one in within
@@ -214,24 +230,84 @@ def _unexpected(drill: Drill, outcomes: Sequence[Heard], used: set[int]) -> list
     ]
 
 
-def _did(task: Task, outcomes: Sequence[Heard]) -> Check:
-    """Judge one task of staff: the time from the alarm (or from its minute) to the act."""
+def _did(task: Task, outcomes: Sequence[Heard], done: set[int]) -> Check:
+    """Judge one task of staff: the time from the alarm (or from its minute) to the act.
+
+    One act is one task: ``done`` holds the places of those that are counted already.
+    """
     what = task.say or f"{task.does} {task.after}".strip()
     check = Check(what, task.bed, None, "", task.role, limit_s=task.within_s)
     since = _since(task, outcomes)
     if since is None:
         check.text = f"{task.after} was not raised: nothing to do"
         return check
-    names = ("Refused",) if task.refused else OUTCOME_OF[task.does]
-    for one in (one for one in outcomes if one.by != "monitor"):  # what it tidies up is nobody's deed
-        same = one.rule == task.after or task.does not in ("acknowledge", "accept", "reset")
-        if one.outcome in names and one.bed == task.bed and same and one.minute >= since - 1e-6:
+    for place, one in enumerate(outcomes):
+        if place not in done and one.minute >= since - 1e-6 and _is_it(task, one):
+            done.add(place)
             check.minute, check.seconds = one.minute, round((one.minute - since) * 60.0, 1)
             check.met = check.seconds <= task.within_s
             check.text = f"after {check.seconds:.0f} s"
             return check
     check.met, check.text = False, "not done"
     return check
+
+
+def _is_it(task: Task, one: Heard) -> bool:
+    """Say whether an outcome is what a task asks for."""
+    if one.by == "monitor":  # what it tidies up by itself is nobody's deed
+        return False
+    if one.bed != task.bed or one.outcome not in (("Refused",) if task.refused else OUTCOME_OF[task.does]):
+        return False
+    if task.refused:
+        return True
+    if task.does in ("acknowledge", "accept", "reset"):
+        return one.rule == task.after
+    wanted = {"score": task.scale, "note": task.kind, "dose": task.route, "answer": task.criterion}
+    asked = wanted.get(task.does, "")
+    return asked in ("", one.rule if task.does == "answer" else one.what)
+
+
+# How far a device may be from the patient before its alarm counts as a false one: truth, name and tolerance.
+_TRUTH_OF = {
+    "spo2": ("spo2", 4.0),
+    "pulse_rate": ("pulse_rate", 15.0),
+    "heart_rate": ("heart_rate", 15.0),
+    "nibp_systolic": ("systolic", 20.0),
+    "nibp_diastolic": ("diastolic", 15.0),
+    "respiration_rate": ("respiration_rate", 4.0),
+}
+LOOK_BACK_S = 90.0  # a cuff takes half a minute, an oximeter averages
+
+
+def _met(alarm: Heard, outcomes: Sequence[Heard], truths: Sequence[Truth]) -> Check:
+    """Tell how one alarm was met, and whether the patient was as the device said."""
+    check = Check(
+        alarm.rule, alarm.bed, False, f"{alarm.priority} at {alarm.minute:.2f} min", minute=alarm.minute
+    )
+    for one in outcomes:
+        known = one.outcome in ("AlarmAcknowledged", "AlarmAccepted", "AlarmReset")
+        if known and (one.bed, one.rule) == (alarm.bed, alarm.rule) and one.minute >= alarm.minute:
+            check.met, check.seconds = True, round((one.minute - alarm.minute) * 60.0, 1)
+            check.text += f", {one.outcome.removeprefix('Alarm').lower()} after {check.seconds:.0f} s"
+            break
+    else:
+        check.text += ", met by nobody"
+    check.text += _falsehood(alarm, truths)
+    return check
+
+
+def _falsehood(alarm: Heard, truths: Sequence[Truth]) -> str:
+    if alarm.metric not in _TRUTH_OF or alarm.value is None:
+        return ""
+    name, tolerance = _TRUTH_OF[alarm.metric]
+    now_s = alarm.minute * 60.0
+    lately = [getattr(truth, name) for truth in truths if now_s - LOOK_BACK_S <= truth.at_s <= now_s + 1.0]
+    if not lately:
+        return ""
+    nearest = min(lately, key=lambda value: abs(value - alarm.value))
+    if abs(nearest - alarm.value) <= tolerance:
+        return ""
+    return f"; FALSE: the device said {alarm.value:g}, the patient had {nearest:.0f}"
 
 
 def _since(task: Task, outcomes: Sequence[Heard]) -> float | None:
@@ -257,4 +333,15 @@ def compare(now: Scorecard, before: Mapping[str, Any]) -> list[str]:
                     f"{check.what} ({check.bed}): {check.seconds:.0f} s, before {row['seconds']:.0f} s "
                     f"({check.seconds - row['seconds']:+.0f} s)"
                 )
+    return lines
+
+
+def by_role(card: Scorecard) -> list[str]:
+    """Return what each role had to do and did in time, in the order of the alphabet: no ranking."""
+    lines = []
+    for role in sorted({check.role for check in card.staff if check.met is not None}):
+        own = [check for check in card.staff if check.role == role and check.met is not None]
+        times = sorted(check.seconds for check in own if check.seconds is not None)
+        middle = f", half of it within {times[(len(times) - 1) // 2]:.0f} s" if times else ""
+        lines.append(f"{role}: {sum(bool(check.met) for check in own)} of {len(own)} tasks in time{middle}")
     return lines

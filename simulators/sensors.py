@@ -33,6 +33,7 @@ class Sensor(Protocol):
         ...
 
 
+OXIMETER_METRICS = ("spo2", "pulse_rate")
 NO_PULSE_PERFUSION = 0.1  # %; below this no pulse is found, and below 0.3 % it is hard (assumption)
 LOW_PERFUSION = 0.3
 
@@ -60,11 +61,16 @@ class Oximeter:
     missing: float | None = None
     arm_inflated: Callable[[float], bool] | None = None
     perfusion_index: bool = False
-    metrics: tuple[str, ...] = ("spo2", "pulse_rate")
+    metrics: tuple[str, ...] = OXIMETER_METRICS
     _window: deque[tuple[float, float, float]] = field(default_factory=deque)
     _lost_until_s: float = -1e9
     _next_loss_s: float | None = None
     _stuck: Look | None = None
+
+    def __post_init__(self) -> None:
+        """Name the metrics."""
+        if self.perfusion_index:
+            self.metrics = (*self.metrics, "perfusion_index")
 
     def look(self, truth: Truth, troubles: frozenset[str]) -> Look:
         """Measure saturation and pulse."""

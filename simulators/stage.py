@@ -19,10 +19,11 @@ from simulators.drill import BEGIN_MIN, Drill, Lying, Task, numbers
 from simulators.network import PERFECT, Conditions, Cut, CutKind, Network
 from simulators.patient import Patient, Truth
 from simulators.pharmacology import Dose
-from simulators.plan import calm, device_record, dose_record, doses_of
+from simulators.plan import calm, dose_record, doses_of
 from simulators.sensors import Breathing, EcgRate, Oximeter, Sensor
 from simulators.subject import OneSubject, draw_subject
 from simulators.ward import Bed, Ward
+from simulators.wiring import device_record
 
 SECOND_0 = datetime(2026, 1, 5, 10, 0, tzinfo=UTC)  # of a fast run: any day, always the same
 PERIOD_S = {"oximeter": 1.0, "cuff": 300.0, "breath": 5.0, "ecg": 1.0}

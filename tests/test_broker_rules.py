@@ -218,6 +218,8 @@ SPOKEN_BY_MONITOR = (
     *(f"{ROOT}/beds/{bed}/{word}" for bed in ("bed-1", "bed-2", "station") for word in ("alarms", "alarm")),
     f"{ROOT}/monitor/status",
 )
+OF_DRILLS = tuple(f"{ROOT}/drills/{bed}/outcome" for bed in ("bed-1", "bed-2"))
+INJECT = f"{ROOT}/drills/inject"
 SELF_CHECK = (f"{ROOT}/devices/self-check/report", f"{ROOT}/monitor/self-check")
 SPOKEN_BY_DEVICES = tuple(
     f"{ROOT}/devices/{device}/{word}"
@@ -240,16 +242,27 @@ STRANGE = (
     "x",
 )
 GATEWAY = ("home/gw1/BTtoMQTT/AABBCCDDEEFF",)
-TOPICS = (*SPOKEN_BY_MONITOR, *SELF_CHECK, *SPOKEN_BY_DEVICES, *COMMITTED, *STRANGE, *GATEWAY)
+TOPICS = (
+    *SPOKEN_BY_MONITOR,
+    *OF_DRILLS,
+    INJECT,
+    *SELF_CHECK,
+    *SPOKEN_BY_DEVICES,
+    *COMMITTED,
+    *STRANGE,
+    *GATEWAY,
+)
 ACCOUNTS = ("afterwatch", "drill", "listener", *DEVICES)
 
 
 def may_say(account: str, topic: str) -> bool:
     """S-03, S-07, S-10 in words: who may publish where."""
     if account == "afterwatch":
-        return topic in (*SPOKEN_BY_MONITOR, *SELF_CHECK, *COMMITTED)
+        return topic in (*SPOKEN_BY_MONITOR, *OF_DRILLS, *SELF_CHECK, *COMMITTED)
     if account == "listener":
         return False
+    if account == "drill" and topic == INJECT:
+        return True
     own = "sim-oximeter-1" if account == "drill" else account
     return topic in (f"{ROOT}/devices/{own}/report", f"{ROOT}/devices/{own}/status") or (
         account == "gateway-1" and topic in GATEWAY
@@ -261,6 +274,8 @@ def may_hear(account: str, topic: str) -> bool:
     reported = topic.startswith(f"{ROOT}/devices/") and topic.count("/") == 5
     if account == "afterwatch":
         return topic in (*GATEWAY, SELF_CHECK[1]) or (reported and topic.endswith(("/report", "/status")))
+    if account == "drill" and topic in (*OF_DRILLS, INJECT):
+        return True
     own = "sim-oximeter-1" if account == "drill" else account
     if account in ("drill", "listener") and topic in (*SPOKEN_BY_MONITOR, f"{ROOT}/beds/bed-9/alarms"):
         return True

@@ -653,6 +653,22 @@ CASES = [
         "'+' and '#' stand alone between slashes, '#' last",
     ),
     beds(
+        "simulated device on everybody's topics",
+        'id = "oximeter-1"',
+        'id = "sim-1"\ntopic = "+/+/clinic/devices/+/report"',
+        "devices (sim-1).topic",
+        "'+/+/clinic/devices/+/report' takes in the native topics: no simulated device",
+        "give simulated devices topics of their own (`drill ward --devices` prints some)",
+    ),
+    beds(
+        "simulated device on a real one's topic",
+        'id = "oximeter-1"',
+        'id = "ward-1"\ntopic = "hl7/ward"\n[[devices]]\nid = "sim-1"\ntopic = "hl7/+"',
+        "devices (sim-1).topic",
+        "'hl7/+' takes in ward-1: no simulated device",
+        "give simulated devices topics of their own (`drill ward --devices` prints some)",
+    ),
+    beds(
         "too slow to watch saturation",
         '"spo2", "pulse_rate"]\nexpected_interval_s = 1\n',
         '"spo2"]\nexpected_interval_s = 20\n',

@@ -326,6 +326,9 @@ class Monitor:
         self.raised += sum(one.outcome == "AlarmRaised" for one in outcomes)
         for payload in topics.phases(outcomes, self.boot_id):
             self._speak(topics.phase_topic(self.root, bed.bed_id), payload)
+        if bed.session is not None and bed.session.mode == "drill":
+            for payload in topics.rehearsed(outcomes, self.boot_id):
+                self._speak(topics.drill_topic(self.root, bed.bed_id), payload)
         self._list(bed)
         self.on_change()
         if self.messenger is not None:

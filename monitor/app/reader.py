@@ -1,7 +1,8 @@
 """From a message to reports: which device it is from, which format it speaks, whose name it carries.
 
 Law: what ``beds.toml`` says decides; a device that names itself in the payload is found by its address, and a
-stranger stays a stranger.
+stranger stays a stranger. What a simulated device says, or what is said on its topic, is a drill, whatever
+the message claims and whomever it names (S-10).
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from datetime import datetime, tzinfo
 from typing import Any, NamedTuple
 
 from monitor import formats
-from monitor.config import Configuration, DeviceEntry
+from monitor.config import SIMULATED, Configuration, DeviceEntry
 from monitor.core.vitals import METRICS, Report
 from monitor.formats.identity import normalise_address, serving
 from monitor.mqtt import Envelope, Routes
@@ -28,6 +29,7 @@ class Source(NamedTuple):
     zone: tzinfo | None
     options: Mapping[str, Any]
     memory: dict[str, Any]
+    drill: bool
 
 
 class Reader:
@@ -40,6 +42,7 @@ class Reader:
         self._head = f"{configuration.root}/devices/"
         self._depth = self._head.count("/") + 1
         self._routes = Routes({entry.topic: entry.id for entry in entries if entry.topic})
+        self._simulated = Routes({one.topic: one.id for one in entries if one.topic and one.simulated})
         self._addresses = {normalise_address(one.address): one.id for one in entries if one.address}
         self._memory: dict[str, dict[str, Any]] = {entry.id: {} for entry in entries}
         self._sources: dict[str, Source] = {}
@@ -50,12 +53,13 @@ class Reader:
         if known is not None:
             return known
         device_id = self._device_of(topic)
+        drill = device_id.startswith(SIMULATED) or self._simulated.device_of(topic) is not None
         entry = self.devices.get(device_id)
         if entry is None:
-            return Source(device_id, "native", None, {}, {})
+            return Source(device_id, "native", None, {}, {}, drill)
         presence = topic.startswith(self._head) and topic.endswith("/status")
         spoken = "native" if presence else entry.format
-        found = Source(device_id, spoken, entry.zoneinfo(), entry.options, self._memory[device_id])
+        found = Source(device_id, spoken, entry.zoneinfo(), entry.options, self._memory[device_id], drill)
         if len(self._sources) < MOST_TOPICS:  # a device may publish below a wildcard under any name
             self._sources[topic] = found
         return found
@@ -72,18 +76,21 @@ class Reader:
             formats.Undecodable: it holds none; the text is the reason for the quarantine.
         """
         topic, payload, _, retained, *_ = envelope
-        device_id, spoken, zone, options, memory = source
+        device_id, spoken, zone, options, memory, _ = source
         context = formats.Context(device_id, now, topic, retained, zone, options, memory)
         return [
-            self._named(_in_order(report), device_id)
+            self._named(_in_order(report), source)
             for report in formats.decode(spoken, payload, context).reports
         ]
 
-    def _named(self, report: Report, on_topic: str) -> Report:
-        if report.device_id in self.devices:
-            return report
-        found = serving(report.device_id, on_topic, self._addresses, self.devices)
-        return report._replace(device_id=found)
+    def _named(self, report: Report, source: Source) -> Report:
+        named = report.device_id
+        if named not in self.devices:
+            named = serving(named, source.device_id, self._addresses, self.devices)
+            report = report._replace(device_id=named)
+        if report.mode == "real" and (source.drill or named.startswith(SIMULATED)):
+            return report._replace(mode="drill")
+        return report
 
 
 def _in_order(report: Report) -> Report:

@@ -31,6 +31,7 @@ PHASES = {
     "AlarmThawed": "update",
     "AlarmReset": "end",
 }
+REHEARSED = ("scale", "note", "route", "phase", "input")  # of an outcome's detail
 
 
 def list_topic(root: str, bed_id: str) -> str:
@@ -41,6 +42,11 @@ def list_topic(root: str, bed_id: str) -> str:
 def phase_topic(root: str, bed_id: str) -> str:
     """Return the topic of one alarm's phases."""
     return f"{root}/beds/{bed_id}/alarm"
+
+
+def drill_topic(root: str, bed_id: str) -> str:
+    """Return the topic of what else happens in a bed's drill."""
+    return f"{root}/drills/{bed_id}/outcome"
 
 
 def committed_topic(root: str, device_id: str) -> str:
@@ -105,6 +111,28 @@ def phases(outcomes: Iterable[Outcome], boot_id: str) -> list[bytes]:
         )
         for one in outcomes
         if one.outcome in PHASES
+    ]
+
+
+def rehearsed(outcomes: Iterable[Outcome], boot_id: str) -> list[bytes]:
+    """Return one payload for each other thing that happened in a drill: what its score counts.
+
+    ``what`` is the scale that was scored, the kind of note, the route of a dose, the phase, what was refused.
+    No word that anybody wrote is in it.
+    """
+    return [
+        orjson.dumps(
+            {
+                "outcome": one.outcome,
+                "boot_id": boot_id,
+                "mode": "drill",
+                "at": one.at.isoformat(),
+                "rule": one.rule,
+                "what": next((str(one.detail[key]) for key in REHEARSED if key in one.detail), ""),
+            }
+        )
+        for one in outcomes
+        if one.outcome not in PHASES
     ]
 
 

@@ -27,6 +27,7 @@ from monitor.core.protocol import Priority
 from monitor.core.turn import Bed
 from monitor.core.vitals import Report
 from monitor.journal import Batch, Journal
+from monitor.schema import REFUSED
 
 log = logging.getLogger("afterwatch")
 
@@ -76,12 +77,17 @@ class Ward:
         """Keep a report and give it to the bed that its device serves; return the bed's id, or ``""``."""
         bed_id = self.serves.get(report.device_id, "")
         self._observed_at = self.now
-        self.batch.readings.append((bed_id, report))
+        self.batch.readings.append((bed_id + self._refused(bed_id, report), report))
         if bed_id:
             self.advance(bed_id, given.Observe(report))
             if bed_id not in self._unsaved:
                 self._unsaved[bed_id] = self.now
         return bed_id
+
+    def _refused(self, bed_id: str, report: Report) -> str:
+        """Return what marks a reading that the bed's session refuses, for its mode is another (S-10)."""
+        session = self.beds[bed_id].session if bed_id else None
+        return REFUSED if session is not None and report.mode != session.mode else ""
 
     def do(self, bed_id: str, one: Input) -> tuple[Outcome, ...]:
         """Do what somebody asks of a bed; its state is stored with the next commit.

@@ -5,6 +5,7 @@ remedy. Secrets come by environment variable or file, never in TOML.
 """
 
 from monitor.config.entries import (
+    SIMULATED,
     BedEntry,
     Broker,
     Clinic,
@@ -28,6 +29,7 @@ from monitor.config.mistakes import ConfigurationError, Mistake
 from monitor.config.reading import Configuration, default_folder, load, load_protocol
 
 __all__ = [
+    "SIMULATED",
     "BedEntry",
     "Broker",
     "Clinic",

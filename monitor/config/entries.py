@@ -17,6 +17,7 @@ from monitor.core.device import DeviceProfile
 from monitor.core.escalation import Ladder, Level
 from monitor.core.protocol import Priority
 
+SIMULATED = "sim-"  # begins the id of a drill's device: whatever it says, it speaks of no patient (S-10)
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_.-]{0,62}$")]
 
 
@@ -283,6 +284,11 @@ class DeviceEntry(_Strict):
         return DeviceProfile(
             self.id, tuple(self.metrics), self.expected_interval_s, self.averaging_s, self.trust_clock
         )
+
+    @property
+    def simulated(self) -> bool:
+        """Say whether it is a drill's; a format without a place for the mode cannot tell (S-10)."""
+        return self.id.startswith(SIMULATED)
 
     def zoneinfo(self) -> ZoneInfo | None:
         """Return the device's time zone, for times without an offset."""

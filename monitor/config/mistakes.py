@@ -87,6 +87,7 @@ def ward_mistakes(ward: Ward, protocols: dict[str, Protocol]) -> Iterator[Mistak
         seen.add(device.id)
         yield from _device(device, key, beds)
         yield from _metrics(device, key, watched)
+    yield from _mixed(ward)
 
 
 # --- clinic.toml --------------------------------------------------------------------------------------------
@@ -259,6 +260,28 @@ def _metrics(device: DeviceEntry, key: str, watched: dict[str, Watch]) -> Iterat
             yield Mistake(
                 BEDS, f"{key}.expected_interval_s", f"{slow} (silence is noticed at 2.5 periods)", remedy
             )
+
+
+def _mixed(ward: Ward) -> Iterator[Mistake]:
+    """Yield simulated devices whose topic takes in a real one: it would pass for a drill's (S-10)."""
+    real = [one for one in ward.devices if one.topic and not one.simulated]
+    remedy = "give simulated devices topics of their own (`drill ward --devices` prints some)"
+    for device in ward.devices:
+        if not device.simulated or not device.topic:
+            continue
+        taken = [one.id for one in real if _covers(device.topic, one.topic)]
+        taken += ["the native topics"] if device.topic.split("/")[0] in ("+", "#", "afterwatch") else []
+        if taken:
+            text = f"{device.topic!r} takes in {', '.join(taken)}: no simulated device"
+            yield Mistake(BEDS, f"devices ({device.id}).topic", text, remedy)
+
+
+def _covers(wide: str, narrow: str) -> bool:
+    """Say whether a topic filter takes in all of another."""
+    levels, others = wide.split("/"), narrow.split("/")
+    if levels[-1] == "#":
+        levels, others = levels[:-1], others[: len(levels) - 1]
+    return len(levels) == len(others) and all(a in ("+", b) for a, b in zip(levels, others, strict=True))
 
 
 def _topic_is_sound(topic: str) -> bool:

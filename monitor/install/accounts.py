@@ -22,7 +22,6 @@ from monitor.install.files import write
 
 MONITOR, DRILL, LISTENER = "afterwatch", "drill", "listener"
 PROGRAMS = (MONITOR, DRILL, LISTENER)
-SIMULATED = "sim-"  # what the devices of drills are called (simulators.stage)
 STATION = "station"  # the monitor's own place beside the beds
 SELF_CHECK = "self-check"  # the device that the monitor itself plays, once a minute (monitor.app.self_check)
 ROUNDS = 1000  # the secrets are random, 192 bits; more rounds would only hold up a ward that reconnects
@@ -137,7 +136,7 @@ def generation_of(login: str) -> int:
 
 def real_devices(configuration: Configuration) -> Iterator[DeviceEntry]:
     """Yield the devices that sign in for themselves; simulated ones speak by the drill account."""
-    return (one for one in configuration.ward.devices if not one.id.startswith(SIMULATED))
+    return (one for one in configuration.ward.devices if not one.simulated)
 
 
 def _names(configuration: Configuration) -> Iterator[str]:
@@ -187,6 +186,7 @@ def monitor_rules(configuration: Configuration) -> list[str]:
     for bed in [*(bed.id for bed in ward.beds), STATION]:
         spoken += [f"{root}/beds/{bed}/alarms", f"{root}/beds/{bed}/alarm"]
     spoken += [f"{root}/devices/{one.id}/committed" for one in ward.devices]
+    spoken += [f"{root}/drills/{bed.id}/outcome" for bed in ward.beds]
     return [
         f"read {own}",
         *(f"read {topic}" for topic in dict.fromkeys(heard)),
@@ -211,10 +211,11 @@ def listener_rules(configuration: Configuration) -> list[str]:
 
 
 def drill_rules(configuration: Configuration) -> list[str]:
-    """Return what a drill may do: speak as the simulated devices of ``beds.toml``, hear of alarms."""
-    simulated = [one for one in configuration.ward.devices if one.id.startswith(SIMULATED)]
+    """Return what a drill may do: speak as the simulated devices of ``beds.toml``, hear how drills go."""
+    simulated = [one for one in configuration.ward.devices if one.simulated]
     spoken = [line for one in simulated for line in device_rules(configuration, one)]
-    return [*spoken, *listener_rules(configuration)]
+    drills = f"{configuration.root}/drills"
+    return [*spoken, *listener_rules(configuration), f"read {drills}/+/outcome", f"readwrite {drills}/inject"]
 
 
 def _accounts(logins: Iterable[str]) -> list[str]:

@@ -21,7 +21,17 @@ from monitor.core.outcomes import Outcome
 from monitor.core.protocol import Protocol
 from monitor.core.record import Delivery, Entry, SessionRecord, SessionSummary, Trace
 from monitor.core.vitals import METRICS, Report
-from monitor.schema import FILE, LEVELS, METRIC_COLUMNS, REPORT, checksum, from_micros, micros, report_of
+from monitor.schema import (
+    FILE,
+    LEVELS,
+    METRIC_COLUMNS,
+    REFUSED,
+    REPORT,
+    checksum,
+    from_micros,
+    micros,
+    report_of,
+)
 from monitor.series import levels
 from monitor.snapshot import load_input, load_protocol
 
@@ -153,12 +163,14 @@ class Embedded:
             told, end = begun[0], summary.ended_at
             first, last = micros(told - before), micros(end) if end else 2**62
             names = {number: name for name, number in db.execute("SELECT name, id FROM name")}
-            bed = next((number for number, name in names.items() if name == summary.bed_id), -1)
+            own = (summary.bed_id, summary.bed_id + REFUSED)
+            beds = [number for number, name in names.items() if name in own]
             reports = [
                 report_of(row, names)
                 for row in db.execute(
-                    f"SELECT {REPORT} FROM reading WHERE id >= ? AND id < ? AND bed=? ORDER BY id",
-                    (_arrived(db, first), _arrived(db, last + 1), bed),
+                    f"SELECT {REPORT} FROM reading WHERE id >= ? AND id < ? "
+                    f"AND bed IN ({', '.join('?' * len(beds))}) ORDER BY id",
+                    (_arrived(db, first), _arrived(db, last + 1), *beds),
                 )
             ]
         devices = [one for one in asked if one[0] < told and isinstance(one[1], Associate | Dissociate)]

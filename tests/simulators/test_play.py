@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import json
-import subprocess
 import threading
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -14,7 +13,7 @@ import pytest
 
 from simulators.play import BadRecording, messages_of, read_recording
 from tests.conftest import Mosquitto
-from tests.simulators.test_ward import drill, heard
+from tests.simulators.hands import Heard, drill, ear
 
 OURS = """measured_at,metric,value
 0,spo2,97
@@ -91,21 +90,17 @@ def test_a_recording_is_confirmed_to_the_last_row(
     rows = "".join(f"{second},spo2,{90 + second % 9}\n" for second in range(3000))
     path.write_text("measured_at,metric,value\n" + rows)
     broker = mosquitto()
-    listener = heard(broker, 8, "afterwatch/v1/clinic/devices/ring/report")
-    words = (
-        "play",
-        str(path),
-        "--device",
-        "ring",
-        "--speed",
-        "max",
-        "--broker",
-        f"mqtt://127.0.0.1:{broker.port}",
-    )
-    told = json.loads(drill(*words).stdout)
-    text, _ = listener.communicate(timeout=20)
+    words = ("play", str(path), "--device", "ring", "--speed", "max", "--broker", address(broker))
+    with ear(broker, "afterwatch/v1/clinic/devices/ring/report") as listener:
+        told = json.loads(drill(*words).stdout)
+        heard = listener.until(lambda heard: len(heard) >= 3000, "3000 reports")
     assert (told["reports"], told["confirmed"], told["refused"]) == (3000, 3000, 0)
-    assert [json.loads(line.split(" ", 2)[2])["sequence"] for line in text.splitlines()] == list(range(3000))
+    assert [json.loads(one.payload)["sequence"] for one in heard] == list(range(3000))
+
+
+def address(broker: Mosquitto) -> str:
+    """Return a broker's address for the command."""
+    return f"mqtt://127.0.0.1:{broker.port}"
 
 
 def test_a_broker_that_restarts_in_mid_play_loses_nothing(
@@ -113,29 +108,24 @@ def test_a_broker_that_restarts_in_mid_play_loses_nothing(
 ) -> None:
     """The publisher reconnects and hands over again what was not confirmed."""
     path = tmp_path / "own.csv"
-    path.write_text("measured_at,metric,value\n" + "".join(f"{s / 100},spo2,97\n" for s in range(600)))
+    path.write_text("measured_at,metric,value\n" + "".join(f"{s / 50},spo2,97\n" for s in range(200)))
     broker = mosquitto()
-    subscriber = subprocess.Popen(
-        [
-            *("mosquitto_sub", "-p", str(broker.port), "-q", "1", "-c", "-i", "kept", "-W", "14"),
-            *("-t", "afterwatch/v1/clinic/devices/ring/report"),
-        ],
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    words = (
-        "play",
-        str(path),
-        "--device",
-        "ring",
-        "--speed",
-        "1",
-        "--broker",
-        f"mqtt://127.0.0.1:{broker.port}",
-    )
-    threading.Timer(2.0, broker.restart).start()
-    told = json.loads(drill(*words).stdout)
-    text, _ = subscriber.communicate(timeout=40)
-    assert told["confirmed"] >= 600
+    with ear(broker, "afterwatch/v1/clinic/devices/ring/report", "kept") as listener:
+
+        def restart() -> None:
+            listener.until(lambda heard: len(heard) >= 30, "the first reports")
+            broker.restart()
+
+        person = threading.Thread(target=restart)
+        person.start()
+        words = ("play", str(path), "--device", "ring", "--speed", "1", "--broker", address(broker))
+        told = json.loads(drill(*words).stdout)
+        person.join()
+        heard = listener.until(lambda heard: len(_numbers(heard)) >= 200, "all that was sent")
+    assert told["confirmed"] >= 200
     assert told["reconnects"] >= 1
-    assert {json.loads(line)["sequence"] for line in text.splitlines()} == set(range(600))
+    assert _numbers(heard) == set(range(200))
+
+
+def _numbers(heard: list[Heard]) -> set[int]:
+    return {json.loads(one.payload)["sequence"] for one in heard}
