@@ -29,7 +29,7 @@ EXIT_CODES = """exit codes:
   1  done, but not as it should be: lines not used, targets not reached, a journal that does not verify
   2  wrong use of the command
   3  a file, the configuration or a payload cannot be used; every mistake is listed with its remedy
-  4  the broker, the port or the monitor cannot be reached"""
+  4  the broker, the port, the monitor or (by `run`) the journal's disk cannot be reached; try again"""
 
 
 MOST_DECODED_BYTES = 1 << 26  # of a file; a message on the broker has its format's own limit
@@ -243,6 +243,7 @@ def _demo(chosen: argparse.Namespace) -> int:
 
 def _run(chosen: argparse.Namespace) -> int:
     from monitor.app.site import Site
+    from monitor.journal import JournalError
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     configuration = _load(chosen)
@@ -250,7 +251,11 @@ def _run(chosen: argparse.Namespace) -> int:
         from monitor.app.pair import Pair
 
         return DONE if Pair(configuration, __version__).run() else NOT_AS_IT_SHOULD
-    site = Site(configuration, __version__)
+    try:
+        site = Site(configuration, __version__)
+    except (JournalError, OSError) as fault:  # a disk may get better: not the code after which systemd rests
+        print(f"afterwatch: {fault}", file=sys.stderr)
+        return UNREACHABLE
     try:
         site.start()
     except OSError as fault:

@@ -252,8 +252,8 @@ def write_whole(path: Path, content: bytes) -> None:
 
 
 def signing_key(path: Path) -> bytes:
-    """Return the key that signs cookies; made once (mode 0600), so that sign-ins survive a restart."""
-    if not path.exists():
+    """Return a key that signs; made once (mode 0600), so that what was signed survives a restart."""
+    if not path.exists() or not path.stat().st_size:  # a full disk may have left an empty one
         path.parent.mkdir(parents=True, exist_ok=True)
         write_whole(path, secrets.token_hex(32).encode())
     return path.read_bytes()
