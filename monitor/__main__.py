@@ -11,7 +11,9 @@ import getpass
 import json
 import logging
 import os
+import signal
 import sys
+import threading
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -140,7 +142,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _add_device_commands(commands: _Commands) -> None:
     from monitor import bridge as bridging
-    from monitor import discover
+    from monitor import discover, overview
 
     bridge = _command(commands, "bridge", _bridge, "carry a monitor that speaks no MQTT to the broker")
     _add_config(bridge)
@@ -149,6 +151,8 @@ def _add_device_commands(commands: _Commands) -> None:
     devices.add_argument("act", choices=["discover"], help="what to do")
     _add_config(devices)
     discover.add_arguments(devices)
+    sites = _command(commands, "overview", _overview, "show many sites on one page, from a central broker")
+    overview.add_arguments(sites)
 
 
 def _add_reading_commands(commands: _Commands) -> None:
@@ -302,6 +306,22 @@ def _discover(chosen: argparse.Namespace) -> int:
     from monitor import discover
 
     return discover.run(_load(chosen).clinic.broker, chosen)
+
+
+def _overview(chosen: argparse.Namespace) -> int:
+    from monitor import overview
+
+    ended = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: ended.set())
+    try:
+        overview.run(chosen, ended.wait)
+    except FileNotFoundError:
+        raise
+    except OSError as fault:
+        print(f"afterwatch: {fault}", file=sys.stderr)
+        return UNREACHABLE
+    return DONE
 
 
 def _check(chosen: argparse.Namespace) -> int:

@@ -114,6 +114,7 @@ FLOORS: dict[str, tuple[str, ...]] = {
     # Programs of their own: they talk to the broker, and know the monitor only by its formats and files.
     "monitor.bridge": GROUND,
     "monitor.discover": GROUND,
+    "monitor.overview": GROUND,
     # Lays out a site before anything runs; the first person is made by the house's own list of users.
     "monitor.install": (*GROUND, "monitor.web"),
     "monitor.app": (*GROUND, *ROOMS, "monitor.safekeeping"),
@@ -156,7 +157,14 @@ SIMULATED_DRILLS = "simulators.drill"  # drill files are TOML for people, and va
 
 # Library (as imported) -> the modules through which it may enter.
 DOORS: dict[str, tuple[str, ...]] = {
-    "paho": ("monitor.mqtt", "monitor.wire", "monitor.bridge", "monitor.discover", "simulators.publisher"),
+    "paho": (
+        "monitor.mqtt",
+        "monitor.wire",
+        "monitor.bridge",
+        "monitor.discover",
+        "monitor.overview",
+        "simulators.publisher",
+    ),
     "amqtt": ("monitor.demo",),
     "pydantic": (
         "monitor.config",
@@ -207,6 +215,7 @@ DOORS: dict[str, tuple[str, ...]] = {
         "monitor.journal",
         "monitor.safekeeping",
         "monitor.series",
+        "monitor.overview",
         "monitor.web",
         "monitor.records",
     ),
