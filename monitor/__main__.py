@@ -83,7 +83,12 @@ def _command(commands: _Commands, name: str, run: Run, text: str, more: str = ""
 
 
 def _add_config(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--config", type=Path, help="folder that holds clinic.toml (the one shipped)")
+    parser.add_argument(
+        "--config",
+        type=Path,
+        default=os.environ.get("AFTERWATCH_CONFIG"),
+        help="folder that holds clinic.toml (what AFTERWATCH_CONFIG says, else the one shipped)",
+    )
 
 
 def _parser() -> argparse.ArgumentParser:

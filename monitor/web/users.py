@@ -240,11 +240,14 @@ class Users:
 
 
 def write_whole(path: Path, content: bytes) -> None:
-    """Write a file that only its owner may read, whole or not at all."""
+    """Write a file that only its owner may read, whole or not at all; root's goes to the old one's owner."""
     fresh = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
     handle = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     try:
         os.write(handle, content)
+        if os.geteuid() == 0:
+            owner = (path if path.exists() else path.parent).stat()
+            os.fchown(handle, owner.st_uid, owner.st_gid)
         os.fsync(handle)
     finally:
         os.close(handle)
