@@ -11,7 +11,9 @@ import getpass
 import json
 import logging
 import os
+import signal
 import sys
+import threading
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -29,7 +31,7 @@ EXIT_CODES = """exit codes:
   1  done, but not as it should be: lines not used, targets not reached, a journal that does not verify
   2  wrong use of the command
   3  a file, the configuration or a payload cannot be used; every mistake is listed with its remedy
-  4  the broker, the port or the monitor cannot be reached"""
+  4  the broker, the port, the monitor or (by `run`) the journal's disk cannot be reached; try again"""
 
 
 class Unusable(Exception):
@@ -78,7 +80,12 @@ def _command(commands: _Commands, name: str, run: Run, text: str, more: str = ""
 
 
 def _add_config(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--config", type=Path, help="folder that holds clinic.toml (the one shipped)")
+    parser.add_argument(
+        "--config",
+        type=Path,
+        default=os.environ.get("AFTERWATCH_CONFIG"),
+        help="folder that holds clinic.toml (what AFTERWATCH_CONFIG says, else the one shipped)",
+    )
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -137,7 +144,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _add_device_commands(commands: _Commands) -> None:
     from monitor import bridge as bridging
-    from monitor import discover
+    from monitor import discover, overview
 
     bridge = _command(commands, "bridge", _bridge, "carry a monitor that speaks no MQTT to the broker")
     _add_config(bridge)
@@ -146,6 +153,8 @@ def _add_device_commands(commands: _Commands) -> None:
     devices.add_argument("act", choices=["discover"], help="what to do")
     _add_config(devices)
     discover.add_arguments(devices)
+    sites = _command(commands, "overview", _overview, "show many sites on one page, from a central broker")
+    overview.add_arguments(sites)
 
 
 def _add_reading_commands(commands: _Commands) -> None:
@@ -244,6 +253,7 @@ def _demo(chosen: argparse.Namespace) -> int:
 
 def _run(chosen: argparse.Namespace) -> int:
     from monitor.app.site import Site
+    from monitor.journal import JournalError
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     configuration = _load(chosen)
@@ -251,7 +261,11 @@ def _run(chosen: argparse.Namespace) -> int:
         from monitor.app.pair import Pair
 
         return DONE if Pair(configuration, __version__).run() else NOT_AS_IT_SHOULD
-    site = Site(configuration, __version__)
+    try:
+        site = Site(configuration, __version__)
+    except (JournalError, OSError) as fault:  # a disk may get better: not the code after which systemd rests
+        print(f"afterwatch: {fault}", file=sys.stderr)
+        return UNREACHABLE
     try:
         site.start()
     except OSError as fault:
@@ -298,6 +312,22 @@ def _discover(chosen: argparse.Namespace) -> int:
     from monitor import discover
 
     return discover.run(_load(chosen).clinic.broker, chosen)
+
+
+def _overview(chosen: argparse.Namespace) -> int:
+    from monitor import overview
+
+    ended = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: ended.set())
+    try:
+        overview.run(chosen, ended.wait)
+    except FileNotFoundError:
+        raise
+    except OSError as fault:
+        print(f"afterwatch: {fault}", file=sys.stderr)
+        return UNREACHABLE
+    return DONE
 
 
 def _check(chosen: argparse.Namespace) -> int:

@@ -159,7 +159,7 @@ class Journal:
             self._prepare()
         except (OSError, sqlite3.Error) as fault:
             raise JournalError(
-                f"{self.path}: {fault}; make the folder writable, or restore a backup"
+                f"{self.path}: {fault}; make room, make the folder writable, or restore a backup"
             ) from fault
         self._names: dict[str, int] = dict(self._db.execute("SELECT name, id FROM name"))
         self._newest: dict[str, tuple[int, str | None, int | None]] = {}

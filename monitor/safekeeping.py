@@ -48,13 +48,17 @@ def verify(folder: Path) -> Verified:
     Raises:
         JournalError: there is no journal, or it cannot be read at all.
     """
-    return verify_file(folder / FILE)
-
-
-def verify_file(path: Path) -> Verified:
-    """Check a journal file, wherever it lies. Raises JournalError when it cannot be read at all."""
+    path = folder / FILE
     if not path.is_file():
         raise JournalError(f"{path}: there is no journal here; give the folder of a monitor that has run")
+    try:
+        return _verified(path)
+    except JournalError as fault:
+        raise JournalError(f"{fault}; restore a backup with `afterwatch restore`") from fault
+
+
+def _verified(path: Path) -> Verified:
+    """Check a journal file, wherever it lies. Raises JournalError when it cannot be read at all."""
     faults: list[str] = []
     try:
         with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as db:
@@ -67,7 +71,7 @@ def verify_file(path: Path) -> Verified:
             )
             last = db.execute("SELECT chain FROM outcome ORDER BY id DESC LIMIT 1").fetchone()
     except (sqlite3.DatabaseError, ValueError) as fault:  # ValueError: a text that is no UTF-8 any more
-        raise JournalError(f"{path}: {fault}; restore a backup with `afterwatch restore`") from fault
+        raise JournalError(f"{path}: {fault}") from fault
     return Verified(readings, count, tuple(faults), last[0].hex() if last else "")
 
 
@@ -128,6 +132,7 @@ def backup(folder: Path, target: Path) -> int:
         raise JournalError(f"{target}: is there already; give a new name")
     part = target.with_suffix(target.suffix + ".part")
     part.unlink(missing_ok=True)
+    part.touch(mode=0o600)  # it holds what the journal holds, and lies elsewhere
     try:
         with (
             closing(sqlite3.connect(f"file:{folder / FILE}?mode=ro", uri=True)) as source,
@@ -137,7 +142,7 @@ def backup(folder: Path, target: Path) -> int:
             copy.execute("PRAGMA journal_mode=DELETE")
     except sqlite3.Error as fault:
         raise JournalError(f"{folder / FILE}: cannot be copied: {fault}") from fault
-    _must_be_sound(part)
+    _must_be_sound(part, "the disk or the journal is damaged: see `afterwatch verify`")
     _put(part, target)
     return target.stat().st_size
 
@@ -148,7 +153,9 @@ def restore(source: Path, folder: Path) -> Path | None:
     Raises:
         JournalError: the backup is not sound, or the journal is in use.
     """
-    _must_be_sound(source)
+    if not source.is_file():
+        raise JournalError(f"{source}: there is no such file; name one that `afterwatch backup` wrote")
+    _must_be_sound(source, "use an older backup")
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / FILE
     kept: Path | None = None
@@ -163,12 +170,22 @@ def restore(source: Path, folder: Path) -> Path | None:
                 raise JournalError(f"{path}: in use ({fault}); stop the monitor first") from fault
         kept = path.with_name(f"journal-before-restore-{datetime.now(UTC):%Y%m%dT%H%M%S}.db")
         shutil.copyfile(path, kept)
+        _give_to_owner(kept, folder)
         for end in ("-wal", "-shm"):
             path.with_name(path.name + end).unlink(missing_ok=True)
     part = path.with_suffix(".part")
     shutil.copyfile(source, part)
+    _give_to_owner(part, folder)
     _put(part, path)
     return kept
+
+
+def _give_to_owner(file: Path, folder: Path) -> None:
+    """Let a file of root's belong to whom its folder belongs: the service could not write it otherwise."""
+    file.chmod(0o640)
+    if os.geteuid() == 0:
+        owner = folder.stat()
+        os.chown(file, owner.st_uid, owner.st_gid)
 
 
 def _put(part: Path, path: Path) -> None:
@@ -186,7 +203,10 @@ def _sync(place: Path) -> None:
         os.close(number)
 
 
-def _must_be_sound(path: Path) -> None:
-    faults = verify_file(path).faults
+def _must_be_sound(path: Path, remedy: str) -> None:
+    try:
+        faults = _verified(path).faults
+    except JournalError as fault:
+        raise JournalError(f"{fault}; {remedy}") from fault
     if faults:
-        raise JournalError(f"{path}: not sound, so it is not used: {faults[0]}")
+        raise JournalError(f"{path}: not sound, so it is not used: {faults[0]}; {remedy}")

@@ -11,6 +11,7 @@ import ast
 import base64
 import fnmatch
 import json
+import os
 import re
 import shlex
 import shutil
@@ -111,6 +112,16 @@ def test_secrets_are_readable_by_owner_and_service_only(tmp_path: Path) -> None:
     assert not any(one in said for one in passwords)
     hashes = (tmp_path / "site/broker/passwords").read_text()
     assert not any(one in hashes for one in passwords)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+def test_people_that_root_adds_later_are_the_services(tmp_path: Path) -> None:
+    """Issue 8: `afterwatch users add` by root must not take the list from the monitor that reads it."""
+    users = Users(tmp_path / "users.json")
+    users.add("vera", "a long enough password", ("admin",))
+    os.chown(tmp_path / "users.json", 65534, 65534)
+    users.add("nora", "a long enough password", ("nurse",))
+    assert (tmp_path / "users.json").stat().st_uid == 65534
 
 
 def test_a_folder_that_holds_something_is_left_alone(
@@ -275,7 +286,6 @@ memory_limit 1073741824
 set_tcp_nodelay true
 persistent_client_expiration 7d
 allow_anonymous false
-allow_zero_length_clientid false
 use_username_as_clientid true
 tls_version tlsv1.2
 listener 8883

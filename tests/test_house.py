@@ -117,6 +117,7 @@ FLOORS: dict[str, tuple[str, ...]] = {
     "monitor.bridge": GROUND,
     "monitor.discover": GROUND,
     "monitor.decode": GROUND,
+    "monitor.overview": GROUND,
     # Lays out a site before anything runs; the first person is made by the house's own list of users.
     "monitor.install": (*GROUND, "monitor.web"),
     "monitor.app": (*GROUND, *ROOMS, "monitor.safekeeping"),
@@ -159,7 +160,14 @@ SIMULATED_DRILLS = "simulators.drill"  # drill files are TOML for people, and va
 
 # Library (as imported) -> the modules through which it may enter.
 DOORS: dict[str, tuple[str, ...]] = {
-    "paho": ("monitor.mqtt", "monitor.wire", "monitor.bridge", "monitor.discover", "simulators.publisher"),
+    "paho": (
+        "monitor.mqtt",
+        "monitor.wire",
+        "monitor.bridge",
+        "monitor.discover",
+        "monitor.overview",
+        "simulators.publisher",
+    ),
     "amqtt": ("monitor.demo",),
     "pydantic": (
         "monitor.config",
@@ -216,6 +224,7 @@ DOORS: dict[str, tuple[str, ...]] = {
         "monitor.journal",
         "monitor.safekeeping",
         "monitor.series",
+        "monitor.overview",
         "monitor.web",
         "monitor.records",
     ),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import sqlite3
 import threading
@@ -154,6 +155,36 @@ def test_r_19_a_damaged_backup_is_not_put_in_place(kept: Path, tmp_path: Path) -
     db.close()
     with pytest.raises(JournalError, match="not sound"):
         restore(copy, kept)
+    assert verify(kept).faults == ()
+
+
+def test_s_02_a_backup_is_readable_by_its_owner_alone(kept: Path, tmp_path: Path) -> None:
+    """S-02: patient codes leave the store's closed folder in it."""
+    backup(kept, tmp_path / "copy.db")
+    assert (tmp_path / "copy.db").stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+def test_r_19_what_root_restores_belongs_to_the_service(kept: Path, tmp_path: Path) -> None:
+    """R-19: a rehearsal as root must not end with a monitor that may not write its own journal."""
+    backup(kept, tmp_path / "copy.db")
+    os.chown(kept, 65534, 65534)
+    before = restore(tmp_path / "copy.db", kept)
+    assert before is not None
+    assert {file.stat().st_uid for file in (kept / FILE, before)} == {65534}
+
+
+@pytest.mark.parametrize(
+    ("text", "remedy"), [(None, "name one that"), ("no journal", "not a database; use an older backup")]
+)
+def test_r_19_what_is_no_backup_is_named_with_its_remedy(
+    kept: Path, tmp_path: Path, text: str | None, remedy: str
+) -> None:
+    """R-19: a name mistyped at night says so, and nothing is touched."""
+    if text is not None:
+        (tmp_path / "copy.db").write_text(text * 100)
+    with pytest.raises(JournalError, match=f"copy.db.*{remedy}"):
+        restore(tmp_path / "copy.db", kept)
     assert verify(kept).faults == ()
 
 

@@ -12,7 +12,6 @@ import signal
 import threading
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 from monitor import notify, records, web
@@ -30,6 +29,7 @@ from monitor.schema import FILE
 from monitor.series.embedded import Embedded
 from monitor.series.mirror import Mirror
 from monitor.series.remembered import Remembered
+from monitor.web.users import signing_key
 
 log = logging.getLogger("afterwatch")
 ANSWER_KEY = "answer.key"
@@ -151,7 +151,7 @@ class Site:
     def _make_answers(self) -> notify.Answers:
         people = [one.id for one in self.configuration.clinic.notify.people]
         targets = [one.id for one in self.configuration.clinic.notify.targets]
-        key = _secret(self.configuration.store / ANSWER_KEY)
+        key = signing_key(self.configuration.store / ANSWER_KEY)
         return notify.Answers(key, self.configuration.clinic.web.public_url, [*people, *targets])
 
     def _exports(self) -> Mapping[str, Any]:
@@ -214,15 +214,6 @@ class Site:
 
     def _test_routes(self) -> Sequence[Mapping[str, Any]]:
         return [one._asdict() for one in self.messenger.try_all()]
-
-
-def _secret(file: Path) -> bytes:
-    """Return a secret that stays the same over restarts, readable by us alone."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    if not file.exists():
-        file.touch(mode=0o600)
-        file.write_bytes(secrets.token_bytes(32))
-    return file.read_bytes()
 
 
 def new_session_id(now: datetime) -> str:

@@ -7,6 +7,7 @@ device, rules that deny what they do not name. Nothing that exists is overwritte
 from __future__ import annotations
 
 import json
+import os
 import re
 import secrets
 import shutil
@@ -91,8 +92,8 @@ def _lay_out(folder: Path, plan: Plan) -> Iterator[str]:
     yield f"credentials/: a secret each for {', '.join(made)}"
     password = secrets.token_urlsafe(12)
     Users(configuration.store / "users.json").add(plan.admin, password, ("admin",))
-    yield f"first person: {plan.admin}, password {password}  (shown this once)"
-    yield from _next_steps(folder)
+    yield f"first person: {plan.admin}, password {password}  (shown this once; kept in {configuration.store})"
+    yield from _next_steps(folder, configuration.store)
 
 
 def _make_servers(folder: Path, hosts: Sequence[str], now: datetime) -> None:
@@ -142,11 +143,8 @@ def _clinic(folder: Path, plan: Plan) -> str:
     rows += ["", "[broker]", f'host = "{host}"', f"port = {port}", f'username = "{MONITOR}"']
     rows += [f"password_file = {_quoted(str(folder / 'credentials' / f'{MONITOR}.password'))}"]
     rows += [f"tls_ca = {_quoted(str(folder / 'tls' / 'ca.pem'))}"] * plan.container
-    rows += [
-        "",
-        "[store]",
-        'path = "store"            # the environment variable AFTERWATCH_STORE goes before it',
-    ]
+    store = os.environ.get("AFTERWATCH_STORE", "store")
+    rows += ["", "[store]", f"path = {_quoted(store)}  # the variable AFTERWATCH_STORE goes before it"]
     rows += ["", "[web]", f'host = "{EVERYWHERE if plan.container else "127.0.0.1"}"', "port = 8080", ""]
     return "\n".join(rows) + f"\n{found}{told}"
 
@@ -176,11 +174,11 @@ def _settings(shipped: Path, folder: Path, plan: Plan) -> str:
     return text.replace(SHIPPED_FOLDER, str(folder))
 
 
-def _next_steps(folder: Path) -> Iterator[str]:
+def _next_steps(folder: Path, store: Path) -> Iterator[str]:
     yield "next:"
     yield f"  1. beds and devices: {folder}/beds.toml, then `afterwatch credentials apply`"
     yield f"  2. let the services read what they need: chgrp -R mosquitto {folder}/broker;"
-    yield f"     chgrp -R afterwatch {folder}/credentials {folder}/tls; chown -R afterwatch the store"
+    yield f"     chgrp -R afterwatch {folder}/credentials {folder}/tls; chown -R afterwatch: {store}"
     yield f"  3. start the broker with {folder}/broker/mosquitto.conf, then `afterwatch run`"
     yield f"  4. each device: port 8883, {folder}/tls/ca.pem, its id, {folder}/credentials/ID.password"
     yield f"  5. keep {folder}/tls/ca.key off this machine; only new certificates need it"

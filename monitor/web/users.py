@@ -241,11 +241,14 @@ class Users:
 
 
 def write_whole(path: Path, content: bytes) -> None:
-    """Write a file that only its owner may read, whole or not at all."""
+    """Write a file that only its owner may read, whole or not at all; root's goes to the old one's owner."""
     fresh = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
     handle = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     try:
         os.write(handle, content)
+        if os.geteuid() == 0:
+            owner = (path if path.exists() else path.parent).stat()
+            os.fchown(handle, owner.st_uid, owner.st_gid)
         os.fsync(handle)
     finally:
         os.close(handle)
@@ -253,8 +256,8 @@ def write_whole(path: Path, content: bytes) -> None:
 
 
 def signing_key(path: Path) -> bytes:
-    """Return the key that signs cookies; made once (mode 0600), so that sign-ins survive a restart."""
-    if not path.exists():
+    """Return a key that signs; made once (mode 0600), so that what was signed survives a restart."""
+    if not path.exists() or not path.stat().st_size:  # a full disk may have left an empty one
         path.parent.mkdir(parents=True, exist_ok=True)
         write_whole(path, secrets.token_hex(32).encode())
     return path.read_bytes()

@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
@@ -17,6 +18,7 @@ import httpx
 import paho.mqtt.client as paho
 import pytest
 
+from monitor.__main__ import UNREACHABLE
 from monitor.mqtt import RECEIVE_MAXIMUM
 from monitor.safekeeping import verify
 from tests.app.test_running_site import Ear, begin_session, urgent
@@ -199,3 +201,22 @@ def flood(port: int, device: str, count: int) -> None:
     wait_for(lambda: not client._out_messages, "the broker's word for all of them", 120)
     client.disconnect()
     client.loop_stop()
+
+
+@pytest.mark.prove
+def test_r_04_a_start_on_a_full_disk_is_tried_again_until_there_is_room(
+    running: Callable[..., Running], small_disk: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """R-04: no exit code after which systemd rests; no half-written key; with room again it starts."""
+    monkeypatch.setenv("AFTERWATCH_STORE", str(small_disk / "store"))
+    monitor = running(1)
+    disk = filling(small_disk)
+    disk.refuse()
+    command = [sys.executable, "-m", "monitor", "run", "--config", str(monitor.folder)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == UNREACHABLE
+    assert "make room" in done.stderr
+    disk.mend()
+    monitor.start(within_s=60)
+    monitor.stop()
+    assert len((small_disk / "store" / "answer.key").read_bytes()) >= 32
