@@ -12,7 +12,7 @@ import queue
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from datetime import datetime
 from functools import partial
@@ -196,13 +196,14 @@ class Monitor:
         """Make a condition of the house, a technical alarm of the station, be as it is; ``None`` ends it."""
         self.inbox.ask(lambda: self.ward.condition(key, priority, text))
 
-    def settle(self, settled: Settled) -> None:
-        """Take note of what became of a notification."""
-        self.inbox.ask(lambda: self.ward.batch.settled.append(settled))
+    def settle(self, settled: Settled, instead: Sequence[Due] = ()) -> None:
+        """Take note of what became of a notification; in the same transaction, of what goes out instead."""
 
-    def send_also(self, due: list[Due]) -> None:
-        """Keep and send notifications that no outcome made due (another channel for one that failed)."""
-        self.inbox.ask(lambda: self.ward.batch.due.extend(due))
+        def note() -> None:
+            self.ward.batch.settled.append(settled)
+            self.ward.batch.due += instead
+
+        self.inbox.ask(note)
 
     # --- life -----------------------------------------------------------------------------------------------
 

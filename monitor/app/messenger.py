@@ -6,7 +6,7 @@ sent, what is settled is not (P-35, P-36). Nothing here waits for a service.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from monitor import notify
@@ -33,13 +33,11 @@ class Messenger:
         self,
         configuration: Configuration,
         clock: Clock,
-        settle: Callable[[Settled], None],
-        divert: Callable[[list[Due]], None],
+        settle: Callable[[Settled, Sequence[Due]], None],
         link: Link | None = None,
     ) -> None:
-        """Start a worker for each target; ``settle`` and ``divert`` hand results back to the loop."""
-        self._configuration, self._clock, self._link = configuration, clock, link
-        self._settle, self._divert = settle, divert
+        """Start a worker for each target; ``settle`` takes each result, and what is to go out instead."""
+        self._configuration, self._clock, self._link, self._settle = configuration, clock, link, settle
         self.may_speak: Callable[[], bool] = lambda: True
         targets = configuration.clinic.notify.targets
         self._notifier = notify.Notifier(targets, self._report, clock, self._connect)
@@ -132,11 +130,12 @@ class Messenger:
         """Hand a result back to the loop; a failure goes on to the next channel (AL-39)."""
         if result.state == "delivered":
             self.delivered += 1
-        self._settle(Settled(result.key, result.state, result.attempts, result.text, result.at, result.final))
+        instead: list[Due] = []
         if result.undelivered:
-            instead = notify.divert(result.notification, self._configuration.clinic.notify, result.at)
-            if instead:
-                self._divert([_due(one) for one in instead])
+            made = notify.divert(result.notification, self._configuration.clinic.notify, result.at)
+            instead = [_due(one) for one in made]
+        settled = Settled(result.key, result.state, result.attempts, result.text, result.at, result.final)
+        self._settle(settled, instead)
 
 
 def _due(one: notify.Notification) -> Due:

@@ -337,8 +337,7 @@ class Pair:
     def _tell_people(self, text: str) -> None:
         """Tell people what nobody else may be there to tell."""
         log.error(text)
-        ignore = lambda _: None  # noqa: E731
-        messenger = Messenger(self.configuration, self._clock, ignore, ignore)
+        messenger = Messenger(self.configuration, self._clock, lambda *_: None)
         now = self._clock.now()
         bed, outcomes = advance(Bed(STATION), given.ReportCondition("pair", "high", text), now)
         messenger.submit(messenger.plan(outcomes, bed, now))

@@ -59,7 +59,6 @@ class Site:
             configuration,
             self.clock,
             self.monitor.settle,
-            self.monitor.send_also,
             self._answers.link if configuration.clinic.web.public_url else None,
         )
         self.messenger.remember(self.monitor.station_bed())

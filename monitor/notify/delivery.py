@@ -62,8 +62,8 @@ class Result(NamedTuple):
 
     @property
     def undelivered(self) -> bool:
-        """Say whether the next channel is to be told (AL-39); "late" has said so before "expired"."""
-        return self.state in ("late", "failed")
+        """Say whether the next channel is to be told (AL-39): once, whatever else goes wrong after that."""
+        return self.state in ("late", "failed") and not self.notification.late
 
 
 class Dead(NamedTuple):
@@ -131,13 +131,12 @@ class Notifier:
 class _Waiting:
     """A message that is not settled."""
 
-    __slots__ = ("attempts", "late", "next_at", "notification")
+    __slots__ = ("attempts", "next_at", "notification")
 
     def __init__(self, notification: Notification) -> None:
         self.notification = notification
         self.attempts = notification.attempts
         self.next_at = notification.next_at or notification.created_at
-        self.late = notification.late
 
     @property
     def late_at(self) -> datetime:
@@ -298,10 +297,10 @@ class _Channel:
                 del self._waiting[key]
                 self._failing, self._dead = self._failing or Dead(now, text), True
                 yield Result(one.notification, "expired", one.attempts, text, now)
-            elif not one.late and one.late_at <= now:
-                one.late = True
+            elif not one.notification.late and one.late_at <= now:
                 self._failing, self._dead = self._failing or Dead(one.notification.created_at, text), True
                 yield Result(one.notification, "late", one.attempts, text, now, one.next_at)
+                one.notification = one.notification._replace(late=True)
 
     def _choose(self, now: datetime) -> tuple[_Attempt, Notification] | None:
         """Take the due message of the highest priority, the longest due first, unless one is on its way."""
@@ -322,7 +321,7 @@ class _Channel:
         for one in self._waiting.values():
             on_its_way = self._current is not None and self._current.key == one.notification.key
             instants += [] if on_its_way else [one.notification.deadline_at]
-            instants += [] if one.late else [one.late_at]
+            instants += [] if one.notification.late else [one.late_at]
             instants += [one.next_at] if free else []
         if self._waiting:
             instants += [at + timedelta(seconds=STUCK_FORGOTTEN_S) for at in self._stuck.values()]

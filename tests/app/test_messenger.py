@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -36,7 +36,7 @@ def clinic(folder: Path, more: str = "") -> config.Configuration:
 @pytest.fixture
 def messenger(tmp_path: Path) -> Iterator[Messenger]:
     """Give a messenger with one target that nobody listens at."""
-    one = Messenger(clinic(tmp_path), SteppedClock(NOW), lambda _: None, lambda _: None)
+    one = Messenger(clinic(tmp_path), SteppedClock(NOW), lambda *_: None)
     yield one
     one.stop()
 
@@ -100,29 +100,32 @@ def test_al_38_a_dead_channel_stays_dead_over_a_restart_until_it_delivers(messen
 
 def test_p_46_the_next_channel_is_told_once_over_restarts(tmp_path: Path) -> None:
     """P-46, AL-39: late before the restart: its fallback has the message; being late still sends no other."""
-    clock, settled, diverted = SteppedClock(NOW), list[Settled](), list[list[Due]]()
-    journal = Journal(tmp_path / "store")
+    clock, journal = SteppedClock(NOW), Journal(tmp_path / "store")
     one = clinic(tmp_path, 'fallback = "desk"\n[[notify.targets]]\nid = "desk"\nurl = "json://127.0.0.1:9/"')
-    first = Messenger(one, clock, settled.append, diverted.append)
-    due = [row for row in raised(first, 1, "high", NOW) if row.target == "pager"]
+    said: list[tuple[Settled, list[Due]]] = []
+
+    def settle(settled: Settled, instead: Sequence[Due]) -> None:
+        said.append((settled, list(instead)))
+
+    first = Messenger(one, clock, settle)
+    due = raised(first, 1, "high", NOW)
     journal.commit([Batch(due=due)])
     first.submit(due)
-    await_until(lambda: bool(settled))  # nobody listens: it is tried again
+    await_until(lambda: bool(said))  # nobody listens: it is tried again
     clock.advance(31)
     first.cancel("look at the clock")
-    await_until(lambda: bool(diverted))
+    await_until(lambda: "late" in [settled.state for settled, _ in said])
     first.stop()
-    await_until(lambda: {one.state for one in settled} >= {"late"})
-    journal.commit([Batch(settled=settled)])
+    journal.commit([Batch(settled=[settled for settled, _ in said])])
+    assert [[row.target for row in instead] for _, instead in said if instead] == [["desk"]]
 
-    second = Messenger(one, clock, settled.append, diverted.append)
-    count = len(settled)
+    count, second = len(said), Messenger(one, clock, settle)
     second.submit(journal.due())
-    await_until(lambda: len(settled) > count)
+    await_until(lambda: len(said) > count)
     second.stop()
     journal.close()
-    assert len(diverted) == 1
-    assert "late" not in {one.state for one in settled[count:]}
+    assert [instead for _, instead in said[count:]] == [[]]
+    assert [settled.state for settled, _ in said[count:]] == ["retrying"]
 
 
 def await_until(held: Callable[[], bool], within_s: float = 60.0) -> None:

@@ -47,7 +47,7 @@ def live(folder: Path) -> None:
     """Be a monitor that has just started, as `Site.start` makes it; do what is asked."""
     configuration = config.load(folder)
     monitor = Monitor(configuration, SystemClock(), f"b{os.getpid()}")
-    messenger = Messenger(configuration, monitor.clock, monitor.settle, monitor.send_also)
+    messenger = Messenger(configuration, monitor.clock, monitor.settle)
     messenger.remember(monitor.station_bed())
     monitor.messenger = messenger
     monitor.start()

@@ -105,9 +105,10 @@ class House:
         return found
 
     def kill(self) -> None:
-        """End it as a power cut would, and start another one."""
+        """End it as a power cut would, let every target be well again, and start another one."""
         os.kill(self.pid, signal.SIGKILL)
         wait_until(lambda: not Path(f"/proc/{self.pid}").exists())  # else it might still hear this:
+        self.anna.mood = "200"
         self.wish("start")
         assert self._process.stdout is not None
         answer: dict[str, Any] = {}
@@ -207,7 +208,6 @@ def converges(house: House, state: str, key: str, owner: str) -> None:
         assert own["state"] == "exhausted" or own["level"] == 1, f"{key}, {state}: {own}"
     if own["state"] != "accepted":
         assert house.ask("accept", key=key, by="ben")["durable"]
-    house.anna.mood = "200"
     wait_until(lambda: all(one.settled for one in house.rows(key)))
     house.ask("clear", key=key)
 

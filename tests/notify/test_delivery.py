@@ -215,6 +215,21 @@ def test_an_undelivered_high_is_late_after_thirty_seconds(
     assert set(notifier.channels()) == {"phone"}
 
 
+def test_the_next_channel_is_asked_for_once_whatever_happens_then(
+    http_place: Callable[..., HttpPlace], begin_notifier: Begin, results: list[Result], hand: Hand
+) -> None:
+    """AL-39, P-46: late, then refused for good: the second is no reason to tell the next channel again."""
+    place = http_place("503")
+    notifier = begin_notifier(Target(id="phone", url=f"json://127.0.0.1:{place.port}/"))
+    notifier.submit([message("phone")])
+    wait_until(lambda: states(results) == ["retrying"])
+    place.mood = "403"
+    hand.advance(30)
+    wait_until(lambda: "failed" in states(results))
+    assert sorted(states(results)) == ["failed", "late", "retrying"]
+    assert [one.state for one in results if one.undelivered] == ["late"]
+
+
 def test_what_is_too_old_is_dropped_and_said(begin_notifier: Begin, results: list[Result]) -> None:
     """P-36: a message that outlived its deadline, as after a long outage, is reported and never sent."""
     notifier = begin_notifier(Target(id="phone", url="json://127.0.0.1:1/"))

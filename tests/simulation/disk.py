@@ -54,6 +54,8 @@ class Disk:
 
     def executemany(self, statement: str, rows: Any) -> sqlite3.Cursor:
         """Execute a statement for many rows."""
+        if isinstance(rows, list) and not rows:
+            return self._inner.cursor()
         if self._weather.refuses and rows:
             raise self._weather.refuse(self._scheduler.now_s, self._weather.refuses)
         self._told |= bool(rows) and "notification" in statement

@@ -156,6 +156,7 @@ class Oracle:
         if self._db is not None:
             self._db.close()
         self._db = sqlite3.connect(self._path, timeout=5)
+        self._seen_commits = -1
         self.pull()
 
     def close(self) -> None:
@@ -285,9 +286,7 @@ class Oracle:
 
     def settled(self, monitor: Any) -> None:
         """Nothing can go on without time: everything that must hold, holds."""
-        commits = self._world.weather.commits
-        if commits != self._seen_commits:
-            self.pull()
+        self.pull()
         if self._fresh and not monitor.inbox.waiting():
             fresh, self._fresh = self._fresh, []
             for one in fresh:
@@ -426,10 +425,10 @@ class Oracle:
     # --- the journal ------------------------------------------------------------------------------------
 
     def pull(self) -> None:
-        """Read what is new on the disk."""
-        self._seen_commits = self._world.weather.commits
-        if self._db is None:
+        """Read what is new on the disk; without a commit since the last time there is nothing."""
+        if self._db is None or self._seen_commits == self._world.weather.commits:
             return
+        self._seen_commits = self._world.weather.commits
         self._pull_readings(self._db)
         self._pull_outcomes(self._db)
 
@@ -574,17 +573,24 @@ class Oracle:
 
     # --- the end ----------------------------------------------------------------------------------------
 
-    def finish(self) -> None:
-        """Everything has healed and nothing is on its way: nothing may be left over (R-08, AL-38)."""
+    def left_over(self, monitor: Any) -> tuple[str, str] | None:
+        """Return what is still on its way, and the requirement by which it may not be so for ever."""
         self.pull()
         self._rows_hold()
         if self._durable_count != len(self.told):
-            self.violated(
-                "AL-50", f"{len(self.told) - self._durable_count} outcomes never came to the journal"
-            )
-        if self._world.broker.waiting:
-            left = next(iter(self._world.broker.waiting))
-            self.violated("R-08", f"{len(self._world.broker.waiting)} messages were never confirmed: {left}")
+            return "AL-50", f"{len(self.told) - self._durable_count} outcomes never came to the journal"
+        if waiting := self._world.broker.waiting:
+            return "R-08", f"{len(waiting)} messages were never confirmed: {next(iter(waiting))}"
         stuck = [row for row in self._rows.values() if row.settled_at is None]
         if stuck:
-            self.violated("AL-38", f"{len(stuck)} messages are neither settled nor given up: {stuck[0]}")
+            return "AL-38", f"{len(stuck)} messages are neither settled nor given up: {stuck[0]}"
+        if running := [bed_id for bed_id, bed in monitor.beds().items() if bed.session is not None]:
+            return "P-04", f"{running} are still in session"
+        if monitor.recorder.failing or "journal" in monitor.station_bed().alarms:
+            return "R-04", "the disk is well and is still called failing"
+        return None
+
+    def finish(self, monitor: Any) -> None:
+        """Everything has healed and nothing is on its way: nothing may be left over (R-08, AL-38)."""
+        if left := self.left_over(monitor):
+            self.violated(*left)

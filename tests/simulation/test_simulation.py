@@ -23,7 +23,7 @@ from tests.simulation.tasks import BEGINNING
 from tests.simulation.troubles import Swarm
 from tests.simulation.world import Figures, World, protocols
 
-SEEDS, A_TEST = 200, 10
+SEEDS, A_TEST = 1000, 50
 PROVED = int(os.environ.get("AFTERWATCH_SIMULATION_SEEDS", "100000"))
 FIRST_PROVED = int(os.environ.get("AFTERWATCH_SIMULATION_FIRST", "1000000"))
 A_CHUNK = 20
@@ -33,6 +33,18 @@ def live(seed: int, minutes: float | None = None, swarm: Swarm | None = None, ha
     """Live through one world."""
     with tempfile.TemporaryDirectory(dir=fast_folder()) as folder:
         return World(seed, Path(folder), minutes, swarm, haste).run()
+
+
+def live_briefly(seed: int) -> Figures:
+    """Live through one of many worlds: most last a quarter of a minute, in which much goes wrong.
+
+    Every tenth has a minute, and every fiftieth five: as long as a message lives, and longer than the ladder
+    takes to its end. These are about crashes and services that fail, which need that long to meet.
+    """
+    if seed % 50 == 0:
+        return live(seed, 5, Swarm(illness=60, crashes=30, targets_fail=60))
+    minutes, haste = (1, 6) if seed % 10 == 0 else (0.25, 12)
+    return live(seed, minutes, haste=haste)
 
 
 def live_all(seeds: range, minutes: float, swarm: Swarm) -> None:
@@ -45,8 +57,7 @@ def live_all(seeds: range, minutes: float, swarm: Swarm) -> None:
 def test_r_06_whatever_goes_wrong_what_must_hold_holds(first: int) -> None:
     """R-06, R-07, R-02, P-01 to P-06: short worlds with crashes, cuts, disks, targets, clocks and staff."""
     for seed in range(first, first + A_TEST):
-        figures = live(seed, minutes=2, haste=4)
-        assert figures.messages, f"seed {seed}: nothing was heard"
+        assert live_briefly(seed).messages, f"seed {seed}: nothing was heard"
 
 
 def test_r_06_worlds_are_not_tame() -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import random
+import tempfile
 from collections.abc import Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass, fields
@@ -27,6 +28,7 @@ from monitor.core import inputs as given
 from monitor.core.outcomes import Outcome
 from monitor.core.protocol import Protocol
 from monitor.core.turn import Bed
+from monitor.journal import Journal
 from monitor.mqtt import Will, presence
 from monitor.notify import delivery
 from monitor.safekeeping import verify
@@ -39,7 +41,8 @@ from tests.simulation.tasks import PowerCut, Scheduler, stand_ins
 from tests.simulation.town import Service, Staff, opener
 from tests.simulation.troubles import Swarm, Troubles, draw_swarm
 
-HEALED_S = 420.0  # longer than any message lives, so that each is settled
+HEALED_S = 420.0  # longer than any message lives, so that each is settled by then
+REST_S = 60.0  # how often it is looked whether all is settled already
 
 
 @lru_cache
@@ -48,6 +51,15 @@ def protocols() -> dict[str, Protocol]:
     folder = config.default_folder() / "protocols"
     found = [config.load_protocol(file) for file in sorted(folder.glob("*.toml"))]
     return {one.name: one for one in found}
+
+
+@lru_cache
+def empty_journal() -> bytes:
+    """Return a journal as it is made: making one takes as long as a quarter of a minute of a world."""
+    with tempfile.TemporaryDirectory() as folder:
+        made = Journal(Path(folder))
+        made.close()
+        return made.path.read_bytes()
 
 
 @dataclass
@@ -259,13 +271,14 @@ class World:
     def boot(self) -> None:
         """Start the process, as ``Site`` does."""
         self.boots += 1
+        if self.boots == 1:
+            self.configuration.store.mkdir()
+            (self.configuration.store / journal.FILE).write_bytes(empty_journal())
         self._note(f"{self.scheduler.now_s:.6f} boot {self.boots}")
         self.oracle.booting()
         monitor = SimulatedMonitor(self, f"boot-{self.boots}")
         self.oracle.reopen()
-        messenger = Messenger(
-            self.configuration, self.scheduler.clock, monitor.settle, monitor.send_also, None
-        )
+        messenger = Messenger(self.configuration, self.scheduler.clock, monitor.settle)
         messenger.remember(monitor.station_bed())
         monitor.messenger = messenger
         self.oracle.booted(monitor)
@@ -358,7 +371,10 @@ class World:
         Troubles(self).plan()
         self._advance(self.minutes * 60, until_step)
         self._heal()
-        self._advance(self.minutes * 60 + HEALED_S, until_step)
+        for rest_s in range(int(REST_S), int(HEALED_S) + 1, int(REST_S)):
+            self._advance(self.minutes * 60 + rest_s, until_step)
+            if self.monitor is not None and not self.oracle.left_over(self.monitor):
+                break
         if until_step is None:
             self._judge_end()
 
@@ -398,7 +414,7 @@ class World:
     def _heal(self) -> None:
         """End every fault and every session; then nothing may be left over."""
         self._note("heal")
-        loop.TICK_S = self.tick_s = 5.0  # ``_machine`` puts the loop's own back
+        loop.TICK_S = self.tick_s = 10.0  # ``_machine`` puts the loop's own back
         self.calm = True
         self.weather.refuses = ""
         self.broker.reachable = True
@@ -424,7 +440,7 @@ class World:
     def _judge_end(self) -> None:
         if self.monitor is None:
             return
-        self.oracle.finish()
+        self.oracle.finish(self.monitor)
         self.figures.simulated_s = self.scheduler.now_s
         self.figures.bed_s = self.scheduler.now_s * len(self.bed_ids)
         self.figures.commits, self.figures.refused = self.weather.commits, self.weather.refused
