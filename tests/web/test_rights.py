@@ -147,6 +147,7 @@ def ask(person: Person, method: str, path: str, session: str, bed: str) -> int:
     return person.http.request(method, f"/api/v1{filled}", json=content).status_code
 
 
+@pytest.mark.timeout(600)
 def test_every_forbidden_pair_of_role_and_route_is_refused(
     house: SmallHouse, people: dict[str, Person]
 ) -> None:

@@ -70,7 +70,7 @@ export class Sound {
     this.context ??= new AudioContext({ latencyHint: "interactive" });
     this.meter ??= new AnalyserNode(this.context, { fftSize: 2048 });
     this.meter.connect(this.context.destination);
-    await Promise.race([this.context.resume(), new Promise((done) => setTimeout(done, 1500))]);
+    await Promise.race([this.context.resume(), new Promise((done) => setTimeout(done, PROOF_MS))]);
     if (this.context.state !== "running") return false;
     this.deadManBurst ??= await rendered("high", EVERY_S.high, this.context.sampleRate);
     burst(this.context, this.meter, "low", this.context.currentTime + 0.05);

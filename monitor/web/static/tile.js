@@ -4,7 +4,7 @@ import { el, icon, mark, say } from "./dom.js";
 import { doing, post } from "./api.js";
 import { acknowledge, colour, flashing, mayCare, needsPerson, shape, word } from "./alarms.js";
 import { isLost, serverNow } from "./live.js";
-import { PHASES, age, bounds, number, plainly, signalWords, span, unit } from "./words.js";
+import { PHASES, age, bounds, freshness, left, number, plainly, signalWords, span, unit } from "./words.js";
 
 const LINE_MS = 600_000;
 const LOWEST = 78; // of the line; what is lower runs along the bottom
@@ -46,7 +46,7 @@ export function fill(parts, one, now, text) {
   const ageS = stands ? (now - one.at) / 1000 : 0;
   const doubt = stands && one.quality === "questionable" ? "? " : "";
   say(parts.unit, stands ? `${unit(one.unit)} · ` : "");
-  say(parts.age, stands ? doubt + age(ageS) : whyNot(one, now));
+  say(parts.age, stands ? doubt + freshness(ageS) : whyNot(one, now));
   const words = one ? bounds(one.low, one.high) : "";
   say(parts.limits, words);
   parts.off.hidden = !one?.off?.length;
@@ -56,6 +56,7 @@ export class Tile {
   constructor(id, label) {
     this.id = id;
     this.points = [];
+    this.painted = 0;
     this.spo2 = numeric("SpO₂", "spo2");
     this.pulse = numeric("PR", "pulse");
     this.pressure = numeric("BP", "pressure");
@@ -191,10 +192,11 @@ export class Tile {
       if (this.session !== undefined) this.points = [];
       this.session = bed.session?.id ?? null;
     }
-    this.paint(now);
+    if (now - this.painted >= LINE_MS / this.width) this.paint(now); // a pixel further
   }
 
   paint(now) {
+    this.painted = now;
     const canvas = this.line;
     const ratio = devicePixelRatio || 1;
     const width = Math.round(this.width * ratio);
@@ -252,6 +254,7 @@ export class Tile {
     const style = getComputedStyle(this.line);
     this.ink = style.color;
     this.faint = style.getPropertyValue("--faint");
+    this.paint(serverNow());
   }
 }
 
@@ -261,13 +264,13 @@ export function taskWords(session, now) {
   const next = session.next;
   if (next) {
     const label = next.label.replace(/blood pressure/i, "BP");
-    const left = (next.due - now) / 1000;
-    if (left > 0) return `in ${span(left)}: ${label}`;
-    return `DUE, ${span((next.until - now) / 1000)} left: ${label}`;
+    const seconds = (next.due - now) / 1000;
+    if (seconds > 0) return `in ${left(seconds)}: ${label}`;
+    return `DUE, ${left((next.until - now) / 1000)} left: ${label}`;
   }
   if (session.cuff_due) {
-    const left = (session.cuff_due - now) / 1000;
-    return left > 0 ? `BP in ${span(left)}` : `BP due ${span(-left)} ago`;
+    const seconds = (session.cuff_due - now) / 1000;
+    return seconds > 0 ? `BP in ${left(seconds)}` : `BP due ${left(-seconds)} ago`;
   }
   return "";
 }

@@ -76,9 +76,16 @@ function lay() {
   box.style.setProperty("--columns", columns);
   box.classList.toggle("scrolls", small);
   box.classList.toggle("tall", !small && width / columns < 1.2 * (height / best.rows));
-  requestAnimationFrame(() => {
-    for (const tile of tiles.values()) tile.measure();
-  });
+  requestAnimationFrame(measure);
+}
+
+/** Tell the sheet how large a tile has become, and each tile how large its line is; all tiles are alike. */
+function measure() {
+  const { clientWidth, clientHeight } = tiles.values().next().value.node;
+  box.style.setProperty("--w", `${clientWidth / 100}px`);
+  box.style.setProperty("--h", `${clientHeight / 100}px`);
+  box.classList.toggle("tiny", clientHeight < 165);
+  for (const tile of tiles.values()) tile.measure();
 }
 new ResizeObserver(() => {
   laid = false;

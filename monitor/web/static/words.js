@@ -66,6 +66,12 @@ export function age(seconds) {
   return `${(seconds / 3600).toFixed(1)} h`;
 }
 
+/** How old a number is, calmly: what is fresh is "now", and seconds go by fives. */
+export const freshness = (seconds) => (seconds < 5 ? "now" : seconds < 60 ? `${Math.floor(seconds / 5) * 5} s` : age(seconds));
+
+/** How long until something: minutes while there is time, then seconds too. */
+export const left = (seconds) => (seconds > 120 && seconds < 3600 ? `${Math.ceil(seconds / 60)} min` : span(seconds));
+
 export const number = (value, decimals = 0) => (value === null || value === undefined ? "--" : value.toFixed(decimals));
 
 /** The limits of a metric in words: "90–120", "≥ 93", "≤ 160". */
