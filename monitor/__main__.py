@@ -42,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code."""
     from monitor.config import ConfigurationError
     from monitor.journal import JournalError
-    from monitor.replay import BadRecording
+    from monitor.recording import BadRecording
 
     chosen = _parser().parse_args(arguments)
     try:
@@ -435,9 +435,9 @@ def _protocol(chosen: argparse.Namespace) -> Any:
 
 
 def _replay(chosen: argparse.Namespace) -> int:
-    from monitor import replay
+    from monitor import recording, replay
 
-    unused: list[str] = []
+    refused: dict[str, list[int]] = {}
     if chosen.envelopes:
         protocols = _load(chosen).protocols
         if chosen.protocol:
@@ -447,19 +447,20 @@ def _replay(chosen: argparse.Namespace) -> int:
     elif chosen.session:
         return _live_again(chosen)
     elif chosen.file:
-        recording = replay.read(chosen.file)
-        unused = recording.unused
-        outcomes = replay.replay(list(replay.reports(recording.rows)), _protocol(chosen), phase=chosen.phase)
+        found = recording.read(chosen.file)
+        refused = found.refused
+        outcomes = replay.replay(list(recording.reports(found.rows)), _protocol(chosen), phase=chosen.phase)
     else:
         print("afterwatch replay: give a FILE, or --envelopes", file=sys.stderr)
         return WRONG_USE
     for one in outcomes:
         _print_outcome(one, chosen.jsonl)
-    for line in unused[:20]:
-        print(f"not used: {line}", file=sys.stderr)
-    if unused:
-        print(f"{len(unused)} lines were not used", file=sys.stderr)
-    return NOT_AS_IT_SHOULD if unused else DONE
+    for words in recording.words(refused):
+        print(f"not used: {words}", file=sys.stderr)
+    count = sum(len(lines) for lines in refused.values())
+    if count:
+        print(f"{count} lines were not used", file=sys.stderr)
+    return NOT_AS_IT_SHOULD if count else DONE
 
 
 def _print_outcome(one: Any, jsonl: bool) -> None:

@@ -7,16 +7,11 @@ which it was received. Two replays of a file are equal, byte for byte.
 from __future__ import annotations
 
 import base64
-import csv
-import gzip
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
-from itertools import pairwise
-from pathlib import Path
-from statistics import median
-from typing import Any, NamedTuple
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
 
 from monitor import formats
 from monitor.core import inputs as given
@@ -25,154 +20,11 @@ from monitor.core.device import DeviceProfile
 from monitor.core.inputs import Input
 from monitor.core.outcomes import Outcome
 from monitor.core.protocol import Phase, Protocol
-from monitor.core.vitals import METRICS, Report, screen, screen_pressures
+from monitor.core.vitals import METRICS, Report
+from monitor.recording import SECOND_0, BadRecording, profiles
 
-SECOND_0 = datetime(2026, 1, 1, tzinfo=UTC)  # files that count seconds begin here
-CUFF_INTERVAL_S = 300.0
 BED = "replay"
 BY = "replay"
-
-
-class BadRecording(ValueError):
-    """The file cannot be replayed; the text names the file, the line and the remedy."""
-
-
-class Row(NamedTuple):
-    """One line of a recording: ``value`` is ``None`` for no value."""
-
-    line: int
-    measured_at: datetime
-    received_at: datetime | None
-    device_id: str
-    metric: str
-    value: float | None
-
-
-@dataclass(slots=True)
-class Recording:
-    """What was read, and the lines that could not be used (each with its reason)."""
-
-    rows: list[Row] = field(default_factory=list)
-    unused: list[str] = field(default_factory=list)
-
-
-# --- reading -----------------------------------------------------------------------------------------------
-
-
-def read(file: Path) -> Recording:
-    """Read a CSV with ``measured_at,metric,value`` and optional ``received_at,device_id``; .gz too.
-
-    Raises:
-        BadRecording: a needed column is missing, or no line can be used.
-    """
-    opened = gzip.open if file.suffix == ".gz" else open
-    found = Recording()
-    try:
-        with opened(file, "rt", newline="", encoding="utf-8-sig") as lines:
-            table = csv.DictReader(lines)
-            absent = {"measured_at", "metric", "value"} - set(table.fieldnames or ())
-            if absent:
-                wanted = ", ".join(sorted(absent))
-                raise BadRecording(
-                    f"{file}: line 1: no column {wanted}; the first line must name measured_at,metric,value"
-                )
-            for line, row in enumerate(table, 2):
-                _take(found, line, row)
-    except (OSError, UnicodeDecodeError, csv.Error) as fault:
-        raise BadRecording(
-            f"{file}: cannot be read: {fault}; give a CSV file in UTF-8, or .csv.gz"
-        ) from fault
-    if not found.rows:
-        raise BadRecording(f"{file}: no line can be used; " + "; ".join(found.unused[:5]))
-    return found
-
-
-def _take(found: Recording, line: int, row: Mapping[str | Any, Any]) -> None:
-    metric = (row["metric"] or "").strip()
-    if metric not in METRICS:
-        found.unused.append(f"line {line}: metric {metric!r} is unknown; known are {', '.join(METRICS)}")
-        return
-    try:
-        measured_at = _instant(row["measured_at"])
-        received_at = _instant(row["received_at"]) if row.get("received_at") else None
-    except (ValueError, OverflowError, TypeError):
-        found.unused.append(f"line {line}: the time cannot be read; write ISO 8601 or seconds")
-        return
-    device_id = (row.get("device_id") or "").strip() or f"replay-{METRICS[metric].channel}"
-    found.rows.append(Row(line, measured_at, received_at, device_id, metric, _number(row["value"])))
-
-
-def _instant(text: str) -> datetime:
-    """Read ISO 8601 (without offset: UTC) or seconds."""
-    try:
-        return SECOND_0 + timedelta(seconds=float(text))
-    except ValueError:
-        at = datetime.fromisoformat(text.strip())
-    return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
-
-
-def _number(text: str | None) -> float | None:
-    """Read a number; whatever is none (empty, ``--``, ``nan``) is "no value"."""
-    try:
-        return float(text or "")
-    except ValueError:
-        return None
-
-
-def reports(rows: Iterable[Row]) -> Iterator[Report]:
-    """Return rows as reports: neighbours of one device and time are one.
-
-    Where the file does not say when a reading was received, it came as soon as it could: when it was
-    measured, or after the newest one before it.
-    """
-    group: list[Row] = []
-    newest: datetime | None = None
-    for row in rows:
-        if group and (
-            (row.device_id, row.measured_at, row.received_at)
-            != (group[0].device_id, group[0].measured_at, group[0].received_at)
-            or any(row.metric == one.metric for one in group)
-        ):
-            newest = _received(group[0], newest)
-            yield _report(group, newest)
-            group = []
-        group.append(row)
-    if group:
-        yield _report(group, _received(group[0], newest))
-
-
-def _received(row: Row, newest: datetime | None) -> datetime:
-    at = row.received_at or row.measured_at
-    return at if newest is None else max(at, newest)
-
-
-def _report(group: list[Row], received_at: datetime) -> Report:
-    values = tuple(
-        screen(row.metric, row.value)
-        for row in sorted(group, key=lambda row: list(METRICS).index(row.metric))
-    )
-    return Report(group[0].device_id, received_at, group[0].measured_at, screen_pressures(values))
-
-
-def profiles(found: list[Report]) -> list[DeviceProfile]:
-    """Return what each device measures and how often (median gap, at least a second)."""
-    metrics: dict[str, set[str]] = {}
-    times: dict[str, list[datetime]] = {}
-    for report in found:
-        metrics.setdefault(report.device_id, set()).update(one.metric for one in report.observations)
-        times.setdefault(report.device_id, []).append(report.at)
-    return [
-        DeviceProfile(name, tuple(sorted(measured)), _interval_s(measured, times[name]))
-        for name, measured in metrics.items()
-    ]
-
-
-def _interval_s(metrics: set[str], times: list[datetime]) -> float:
-    if all(METRICS[name].aperiodic for name in metrics):
-        return CUFF_INTERVAL_S
-    ordered = sorted(set(times))
-    gaps = [(b - a).total_seconds() for a, b in pairwise(ordered)]
-    return max(median(gaps), 1.0) if gaps else 1.0
 
 
 # --- replaying ---------------------------------------------------------------------------------------------

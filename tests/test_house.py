@@ -112,7 +112,8 @@ FLOORS: dict[str, tuple[str, ...]] = {
     "monitor.schema": (CORE,),
     "monitor.snapshot": (CORE,),
     "monitor.wording": (CORE,),
-    "monitor.replay": (CORE, "monitor.formats"),
+    "monitor.recording": (CORE, "monitor.formats"),
+    "monitor.replay": (CORE, "monitor.formats", "monitor.recording"),
     # Programs of their own: they talk to the broker, and know the monitor only by its formats and files.
     "monitor.bridge": GROUND,
     "monitor.discover": GROUND,

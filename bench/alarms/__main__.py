@@ -28,6 +28,7 @@ BELOW = Boundary("low", LIMIT)
 FALSE_AFTER_S = 45  # ALARMS §3.6: an onset with no true event in the 45 s before is false
 REFERENCE, DEFAULT = "plain limit, 0 s", "time and depth (default)"
 KINDS = (*CLASSES, *SPECIAL)
+NO_DATA_S = 10  # AL-29: from when on silence is an alarm of its own
 PORTION = 250  # events or sessions that one process takes at a time
 
 
@@ -143,23 +144,23 @@ def explain(chosen: Filter, course: Course, event: Event) -> str:
     held = sum(not d.good for d in below)
     worst = min(d.value for d in below)
     size = f"{len(below)} s below {LIMIT}, {len(floor)} s at the floor, worst {worst}"
-    silent = _silent_s(course, event)
-    if silent:
-        return f"{size}; the device said nothing for {silent:.0f} s of it"
+    gaps = _gaps_s(course, event)
+    if gaps:
+        told = ", which is told as no data" if max(gaps) + course.period_s >= NO_DATA_S else ""
+        return f"{size}; the device said nothing for {sum(gaps):.0f} s of it, {max(gaps):.0f} s at once{told}"
     if held == len(below) and chosen.gate_s:
         found = rings_at(replace(chosen, gate_s=0), course, below[0].t, event.end)
         late = f"it would ring after {found - below[0].t:.0f} s" if found else "it would not ring either"
         return f"{size}; low quality throughout, the gate holds {chosen.gate_s:g} s; without, {late}"
     longest = _longest_run(course, event)
     if longest < chosen.ceiling_s and len(floor) < max(chosen.floor_s, 1):
-        return f"{size}; flickers: longest run below {longest:.0f} s"
+        return f"{size}; short: longest run below {longest:.0f} s"
     return ""
 
 
-def _silent_s(course: Course, event: Event) -> float:
+def _gaps_s(course: Course, event: Event) -> list[float]:
     times = [event.start, *(d.t for d in course.dots if event.start <= d.t <= event.end), event.end]
-    gaps = (b - a - course.period_s for a, b in pairwise(times))
-    return sum(gap for gap in gaps if gap > course.period_s)
+    return [b - a - course.period_s for a, b in pairwise(times) if b - a > 2 * course.period_s]
 
 
 def _longest_run(course: Course, event: Event) -> float:

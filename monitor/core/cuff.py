@@ -146,7 +146,7 @@ def is_carried(turn: Turn, report: Report) -> bool:
     if not cuff:
         return False
     within = CYCLE
-    if len(cuff) < len(report.observations):  # one message of many values, at the device's own pace
+    if any(o.metric not in CUFF_METRICS for o in report.observations):  # many values, at the device's pace
         period_s = turn.bed.devices[report.device_id].profile.expected_interval_s
         within = max(within, timedelta(seconds=WHOLE_STEPS * period_s))
     for observation in cuff:
