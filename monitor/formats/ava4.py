@@ -16,7 +16,7 @@ from monitor.formats.json_records import Leaf, Style, records_of
 from monitor.formats.json_reports import options_check, read_records, read_time
 from monitor.formats.presence import presence_report, read_presence
 
-_ABOUT_THE_GATEWAY = frozenset({"HB_Msg", "reportMsg"})
+_ABOUT_THE_GATEWAY = ("HB_Msg", "reportMsg")  # compared, not hashed: "type" may be an object
 _STYLE = Style(
     ("ble_addr", "ble_mac", "mac", "IMEI"),
     ("timestamp", "timeStamps"),
@@ -35,17 +35,18 @@ def decode(payload: bytes, context: Context) -> Decoded:
         Undecodable: not a JSON object.
     """
     document = parse_object(payload)
-    online = read_presence(document.get("status"))
-    if document.get("type") in _ABOUT_THE_GATEWAY:
+    if (word := document.get("type")) in _ABOUT_THE_GATEWAY:
         online = read_presence(document.get("data"))
-        online = True if online is None and document["type"] == "HB_Msg" else online
-    if online is not None:
-        return _presence(document, online, context)
+        online = True if online is None and word == "HB_Msg" else online
+        if online is not None:
+            return _presence(document, online, context)
     records = records_of(document, _STYLE)
     if "JUMPER" in str(find(document, ("data", "attribute"))).upper():
         for record in records:
             record.leaves = [_in_tenths(leaf) for leaf in record.leaves]
-    return read_records(records, _STYLE, context)
+    decoded = read_records(records, _STYLE, context)
+    online = read_presence(document.get("status"))
+    return _presence(document, online, context) if online is not None and not decoded.reports else decoded
 
 
 def _in_tenths(leaf: Leaf) -> Leaf:

@@ -294,16 +294,18 @@ _NAME_ROWS: tuple[tuple[Row, str], ...] = (
     ),
     (
         (_SYS, 2, _UNNAMED),
-        "systolicbloodpressure bloodpressuresystolic bpsystolic bpsys systolicbp systolic sbp",
+        "systolicbloodpressure bloodpressuresystolic bpsystolic bpsys systolicbp systolic sbp bphigh",
     ),
+    ((_SYS, 2, _UNNAMED), "highpressure bloodpressurehigh systolicpressure"),
     ((_DIA, 1, ""), "nibpdia nibpd nibpdiastolic nbpd nbpdia nbpdiastolic nibpdbp diastolicnibp nibpdiasto"),
     ((_DIA, 1, ""), "dianibp noninvasivediastolic noninvdia cuffdiastolic cuffdia nibplow nibpdias nbpdias"),
     ((_DIA, 1, ""), "nibpdiastolicpressure noninvasivediastolicbloodpressure dbpnibp noninvdias"),
     ((_DIA, 1, ""), "noninvasivebloodpressurediastolic"),
     (
         (_DIA, 2, _UNNAMED),
-        "diastolicbloodpressure bloodpressurediastolic bpdiastolic bpdia diastolicbp diastolic dbp",
+        "diastolicbloodpressure bloodpressurediastolic bpdiastolic bpdia diastolicbp diastolic dbp bplow",
     ),
+    ((_DIA, 2, _UNNAMED), "lowpressure bloodpressurelow diastolicpressure"),
     (
         (_MEAN, 1, ""),
         "nibpmean nibpm nibpmap nbpm nbpmean nbpmap mapnibp meannibp noninvasivemean noninvmean",
@@ -327,5 +329,11 @@ _NAME_ROWS: tuple[tuple[Row, str], ...] = (
     (_LINE, "ibpmean ibp1sys ibp1dia ibp1mean p1sys p1dia p1mean ar1s ar1d ar1m ibps ibpd ibpm artsystolic"),
     (_LINE, "artdiastolic arterialsystolic arterialdiastolic arterialmean"),
     (("", 0, "a central venous pressure"), "cvp cvpmean cvpm"),
+)
+# What lines and probes inside the body are called: a pressure or a pulse of such a name is not the cuff's.
+CHANNELS = frozenset("p1 p2 p3 p4 p5 p6 p7 p8".split())
+LINES = CHANNELS | frozenset(
+    "ibp art abp fabp invasive arterialline artline pap pa cvp icp lap rap uap uvp bap fap lvp ao aop aortic"
+    " pulmonary pulmonaryartery centralvenous intracranial ibp1 ibp2 ibp3 ibp4 art1 art2 icp1 icp2".split()
 )
 HL7_NAMES: dict[str, Row] = {name: row for row, names in _NAME_ROWS for name in names.split()}

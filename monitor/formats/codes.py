@@ -14,10 +14,11 @@ import re
 from functools import lru_cache
 from typing import NamedTuple
 
-from monitor.core.vitals import METRICS
+from monitor.core.vitals import METRICS, PRESSURES
 from monitor.formats.code_tables import (
     EDAN,
     HL7_NAMES,
+    LINES,
     LOINC,
     MDC,
     MDC_NAMES,
@@ -123,9 +124,9 @@ def meaning_of(system: str, code: str, name: str = "", unit_group: str = "") -> 
     if short == "mdil":
         return _nomenclature(_mdil(code), code, name)
     if short == "loinc" and _LOINC_NUMBER.fullmatch(code):
-        return _checked(_row(LOINC.get(code)), code, name)
+        return _numbered(LOINC.get(code), code, name)
     if short == "snomed" and code.isdigit():
-        return _checked(_row(SNOMED.get(code)), code, name)
+        return _numbered(SNOMED.get(code), code, name)
     if not short and code in LOINC:
         return _checked(_row(LOINC[code]), code, name)  # "8867-4" is of no other nomenclature
     if not short and len(code) == 6 and _mdc_number(code) in MDC:
@@ -170,6 +171,14 @@ def _nomenclature(found: Meaning, code: str, name: str) -> Meaning:
     if spoken.metric and code != name:
         return spoken._replace(remark=_by_name(code, name))
     return spoken
+
+
+def _numbered(row: Row | None, code: str, name: str) -> Meaning:
+    """Return what a number of a public nomenclature means; an unknown one beside a plain name is doubted."""
+    if row is not None:
+        return _checked(_row(row), code, name)
+    spoken = _row(_spoken(name))
+    return spoken._replace(doubt=_by_name(code, name)) if spoken.metric else spoken
 
 
 _RATES = frozenset({"heart_rate", "pulse_rate", "nibp_pulse_rate"})  # a name for a pulse is seldom exact
@@ -276,7 +285,18 @@ def _local(system: str, code: str, name: str, unit_group: str) -> Meaning:
         return _UNKNOWN
     if row is not None and not row[1][0] and plain(name) in row[0]:
         return _row(row[1])
-    return _row(_spoken(name) or _spoken(code))
+    together = _spoken(code + name) if name else None  # "NIBP^Sys", "SpO2^PR"
+    if (found := together or _spoken(name)) is None and (found := _spoken(code)) and _LIMITS.search(name):
+        return Meaning(what="a limit or a setting")
+    if found and found[0] in _OF_A_LINE and not LINES.isdisjoint(map(plain, (code, name, unit_group))):
+        return Meaning(what="of a line inside the body")
+    return _row(found)
+
+
+_LIMITS = re.compile(
+    r"(?i)\b(limits?|alarms?|thresholds?|upper|lower|high|low|min(imum)?|max(imum)?|settings?|set|target|avg|average|delta|baseline)\b"
+)
+_OF_A_LINE = frozenset({*PRESSURES, BLOOD_PRESSURE, "pulse_rate"})
 
 
 @lru_cache(maxsize=8192)

@@ -29,7 +29,14 @@ _FAULT_WORDS: tuple[tuple[str, str, str], ...] = (
     (r"low.?perf\w*|perf\w*.?low|weak.?pulse|weak.?signal|low.?signal", "oximeter", "low_perfusion"),
     (r"light|interfer\w*", "oximeter", "interference"),
     (r"motion|mov\w+", "oximeter", "motion"),
-    (r"off|disconn\w*|unplug\w*|no.?sensor|no.?probe|sensor.?absent|displac\w*", "oximeter", "probe_off"),
+    (
+        (
+            r"off|disconn\w*|unplug\w*|no.?sensor|no.?probe|sensor.?absent|displac\w*|no.?finger|no.?contact"
+            r"|finger.?(out|absent)|removed|not.?worn|check.?(probe|sensor)"
+        ),
+        "oximeter",
+        "probe_off",
+    ),
     (r"fail\w*|fault\w*|malf\w*|defect\w*|error|err|replace|incompat\w*|unknown", "oximeter", "probe_fault"),
     (r"leads?.?off|electrode|disconn\w*|leads?.?fail\w*|off", "ecg", "lead_off"),
     (r"nois\w*|artifact|artefact|interfer\w*|unstable", "ecg", "ecg_noise"),

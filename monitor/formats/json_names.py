@@ -10,6 +10,8 @@ import re
 from functools import lru_cache
 from typing import Any, NamedTuple
 
+from monitor.core.vitals import PRESSURES
+from monitor.formats.code_tables import CHANNELS, LINES
 from monitor.formats.codes import BLOOD_PRESSURE, plain
 
 
@@ -89,7 +91,8 @@ NOT_MEASURED = frozenset(
     "limit limits threshold thresholds alarmlimit alarmlimits alarmthresholds target targets desired delta"
     " metadata goal goals setpoint setpoints config configuration settings range ranges normalrange"
     " referencerange previous prev old baseline average averages avg mean min minimum max maximum stats"
-    " statistics predicted prediction forecast simulatedlimits".split()
+    " statistics predicted prediction forecast simulatedlimits alarm alarms alarmsettings high low upper"
+    " lower highlimit lowlimit upperlimit lowerlimit highlimits lowlimits".split()
 )
 # Names that mean the same with a place or a device before them: "bed_1_heart_rate", "max30102_spo2".
 _STRONG = (
@@ -100,7 +103,8 @@ _WEAK_BEFORE = frozenset(
     "max min avg average mean target resting rest limit threshold alarm high low upper lower baseline desired"
     " set goal predicted estimated previous prev last peak walking recovery fetal foetal sleeping daily delta"
     " next normal reference ref raw quality valid has is no variability second sao2".split()
-)
+) | (LINES - CHANNELS)
+_OF_A_LINE = frozenset({*PRESSURES, BLOOD_PRESSURE, "nibp_pulse_rate", PULSE})
 _WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+[0-9]*|[0-9]+")
 
 FLAGS: dict[str, str] = {
@@ -183,7 +187,8 @@ def name_of(path: tuple[str, ...]) -> Name | None:
     if not names or _CLOCKS.intersection(names[:-1]):
         return None
     joined = "".join(names[-2:])
-    return _look_up(joined) or _look_up(names[-1]) or _with_place(path)
+    found = _look_up(joined) or _look_up(names[-1]) or _with_place(path)
+    return None if found and found.metric in _OF_A_LINE and not LINES.isdisjoint(names) else found
 
 
 def _with_place(path: tuple[str, ...]) -> Name | None:
@@ -193,7 +198,9 @@ def _with_place(path: tuple[str, ...]) -> Name | None:
     for name in _STRONG:
         wanted = name.split("_")
         before = words[: -len(wanted)]
-        if before and words[-len(wanted) :] == wanted and _WEAK_BEFORE.isdisjoint(before):
+        if before[-2:] == ["non", "invasive"]:
+            del before[-2:]
+        if words[-len(wanted) :] == wanted and _WEAK_BEFORE.isdisjoint(before):
             return _look_up(plain(name))
     return None
 

@@ -12,12 +12,14 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from monitor.formats.codes import plain
+from monitor.core.vitals import PRESSURES
+from monitor.formats.codes import BLOOD_PRESSURE, plain
 from monitor.formats.contract import Undecodable
 from monitor.formats.identity import normalise_address
 from monitor.formats.json_names import (
     GENERIC,
     NOT_MEASURED,
+    WARMTH,
     name_of,
     verdict,
 )
@@ -35,6 +37,10 @@ _UNITS = dict.fromkeys(("unit", "units", "uom", "unit_of_measurement", "unitOfMe
 _SUBJECTS = ("patientid", "patient", "patientcode", "mrn", "bedid", "bed", "bedno", "room", "subjectid",
              "subject", "userid", "user", "citiz")  # fmt: skip
 _OF_ITS_OWNER = frozenset({"id", "code"})
+_PRESSED = frozenset({*PRESSURES, BLOOD_PRESSURE})
+_WARM = frozenset({"temperature", WARMTH})
+_UNIT_OF = dict.fromkeys(("bp", "pressure", "nibp", "bloodpressure"), _PRESSED)
+_UNIT_OF |= dict.fromkeys(("temp", "temperature"), _WARM)
 _CLOCK_TIME = re.compile(r"\d{1,2}:\d\d(:\d\d(\.\d+)?)?")
 
 Path = tuple[str, ...]
@@ -59,13 +65,15 @@ class Style:
 class Leaf(NamedTuple):
     """One value in a record, with its path, the unit that stands beside it, and where its record stands.
 
-    ``said`` is what the device itself says against it, such as "valid false"; ``worthless``: it is no value.
+    ``owned``: the unit is this value's for certain. ``said`` is what the device itself says against it, such
+    as "valid false"; ``worthless``: it is no value.
     """
 
     path: Path
     value: Any
     unit: str = ""
     above: Path = ()
+    owned: bool = False
     said: str = ""
     worthless: bool = False
 
@@ -107,7 +115,7 @@ def _walk(
         _flatten(node, (), here.leaves, lists, depth, budget, label)
         if place:
             here.leaves = [leaf._replace(above=place) for leaf in here.leaves]
-        here.leaves = _marked(here.leaves)
+        here.leaves = _marked(_united(here.leaves))
         timed = _split_off(here.leaves, style)
         values = _shallowest(here.leaves)
         here.subject = _named(values, _SUBJECTS) or above.subject
@@ -144,15 +152,16 @@ def _flatten(
         if isinstance(value, dict | list) and plain(key) in NOT_MEASURED:
             leaves.append(Leaf((*path, key), None))
         elif isinstance(value, dict):
-            _flatten(value, (*path, key), leaves, lists, depth + 1, budget)
+            passed = label if plain(key) in GENERIC or key == "fields" else ""
+            _flatten(value, (*path, key), leaves, lists, depth + 1, budget, passed)
         elif isinstance(value, list) and any(isinstance(entry, dict) for entry in value):
             lists.append(((*path, key), value))
         elif isinstance(value, str) and (inner := _object_in(value)):
             _flatten(inner, (*path, key), leaves, lists, depth + 1, budget)
-        elif label and plain(key) in GENERIC and name_of((label,)):
-            leaves.append(Leaf((*path, label), value, unit))
+        elif label and plain(key) in GENERIC and value != label and name_of((label,)):
+            leaves.append(Leaf((*path, label), value, unit, owned=bool(unit)))
         else:
-            leaves.append(Leaf((*path, key), value, unit))
+            leaves.append(Leaf((*path, key), value, unit, owned=bool(unit) and plain(key) in GENERIC))
 
 
 def _object_in(text: str) -> dict[str, Any]:
@@ -178,6 +187,21 @@ def _rows(node: dict[str, Any], style: Style) -> list[dict[str, Any]]:
 @lru_cache(maxsize=64)
 def _time_keys(style: Style) -> frozenset[str]:
     return frozenset(map(plain, style.time_keys))
+
+
+def _united(leaves: list[Leaf]) -> list[Leaf]:
+    """Give values the unit under a name of its own that says whose it is: {"temp": 98.4, "tempUnit": "F"}."""
+    for unit in leaves:
+        key = plain(unit.path[-1]).removesuffix("s")
+        if isinstance(unit.value, str) and key.endswith("unit") and key != "unit":
+            whose = _UNIT_OF.get(key[:-4]) or {name.metric for name in [name_of((key[:-4],))] if name}
+            leaves = [
+                leaf._replace(unit=unit.value, owned=True)
+                if leaf.path[:-1] == unit.path[:-1] and (name := name_of(leaf.path)) and name.metric in whose
+                else leaf
+                for leaf in leaves
+            ]
+    return leaves
 
 
 def _marked(leaves: list[Leaf]) -> list[Leaf]:

@@ -7,19 +7,22 @@ of two beds is refused.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from monitor.core.vitals import METRICS, Observation, Report
+from monitor.core.vitals import METRICS, VALID, Observation, Report
 from monitor.formats.codes import BLOOD_PRESSURE, plain
 from monitor.formats.contract import MAX_UNREAD, Context, Decoded, Undecodable
+from monitor.formats.hl7_alarms import fault_of
 from monitor.formats.instants import read_any, read_pattern
 from monitor.formats.json_names import (
     DRILL_KEYS,
     FLAGS,
     FLAGS_OF_HEALTH,
+    GENERIC,
     WARMTH,
     Name,
     name_of,
@@ -147,7 +150,8 @@ def read_leaves(leaves: list[Leaf], own: Mapping[str, Any], body_temperature: bo
     named = [(leaf, name) for leaf, name in known if name]
     notes: list[str] = []
     observations = _settled(_observed(named, body_temperature, notes), notes)
-    faults, drill = _flags(leaves)
+    channel = METRICS[observations[0].metric].channel if observations else ""
+    faults, drill = _flags(leaves, channel)
     if drill:
         notes.append("marked as simulated: taken as drill")
     unnamed = [leaf for leaf, name in known if not name]
@@ -155,7 +159,7 @@ def read_leaves(leaves: list[Leaf], own: Mapping[str, Any], body_temperature: bo
     return Values(judge_pressures(observations), faults, drill, len(unnamed), tuple(notes), unread)
 
 
-def _flags(leaves: list[Leaf]) -> tuple[tuple[str, ...] | None, bool]:
+def _flags(leaves: list[Leaf], channel: str) -> tuple[tuple[str, ...] | None, bool]:
     """Return the faults that flags tell of, ``None`` where there is no flag, and whether this is a drill."""
     faults: list[str] | None = None
     drill = False
@@ -164,8 +168,22 @@ def _flags(leaves: list[Leaf]) -> tuple[tuple[str, ...] | None, bool]:
         fault = FLAGS.get(key) or FLAGS_OF_HEALTH.get(key)
         if fault and (said := truth(leaf.value)) is not None:
             faults = [*(faults or []), *([fault] if said == (key in FLAGS) else [])]
+        elif word := _fault_in_words(key, leaf.value, channel):
+            faults = [*(faults or []), word]
         drill = drill or (key in DRILL_KEYS and leaf.value is True)
     return None if faults is None else tuple(dict.fromkeys(faults)), drill
+
+
+_WORDY = ("status", "state", "error", "message", "msg", "alarm", "warning", "fault")
+_LOW = re.compile(r"(?i)low|empty|weak|crit|replace|flat")
+
+
+def _fault_in_words(key: str, given: Any, channel: str) -> str:
+    """Return the fault that a status in words means: {"spo2": 97, "status": "probe off"}."""
+    if not isinstance(given, str) or not 2 < len(given) < 60 or not key.endswith(_WORDY):
+        return ""
+    fault = fault_of(given, channel)
+    return "" if fault == "battery_low" and not _LOW.search(given) else fault
 
 
 def _observed(
@@ -174,13 +192,22 @@ def _observed(
     """Yield what each named leaf says; what a doubtful name means is settled by the names beside it."""
     company = {name.metric for leaf, name in named if not _is_absent(leaf.value)}
     for leaf, name in named:
+        if name.metric == WARMTH and body_temperature:
+            name = Name("temperature", name.unit)  # noqa: PLW2901
         if name.metric == WARMTH:  # only what stands in the same object tells whose it is
-            beside = {n.metric for other, n in named if other.path[:-1] == leaf.path[:-1]}
-            metric = "temperature" if body_temperature else settle(WARMTH, beside)
+            beside = {n.metric for other, n in named if _owner(other.path) == _owner(leaf.path)}
+            metric = settle(WARMTH, beside)
         else:
             metric = settle(name.metric, company)
         for one in _read(leaf, name, metric, notes):
             yield one, leaf
+
+
+def _owner(path: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the object that a value belongs to; {"temp": {"value": 36.6}} is as {"temp": 36.6}."""
+    while len(path) > 1 and plain(path[-1]) in GENERIC:
+        path = path[:-1]
+    return path[:-1]
 
 
 def _settled(read: Iterable[tuple[Observation, Leaf]], notes: list[str]) -> list[Observation]:
@@ -237,8 +264,19 @@ def _read(leaf: Leaf, name: Name, metric: str, notes: list[str]) -> tuple[Observ
         )
     if metric not in METRICS:
         return ()
-    unit = name.unit or (leaf.unit if find_scale(METRICS[metric].unit, leaf.unit) else "")
-    return (_as_said(observe(metric, value, unit), leaf),)
+    one = observe(metric, value, name.unit or _unit(leaf, metric))
+    if name.metric == WARMTH and one.value is not None and one.validity != VALID:
+        notes.append(f"{path} {shown(leaf.value, 12)}: hardly a body's temperature; not used")
+        return ()
+    return (_as_said(one, leaf),)
+
+
+def _unit(leaf: Leaf, metric: str) -> str:
+    """Return a value's unit; one that may be another's counts only where it fits, an unknown one never."""
+    if find_scale(METRICS[metric].unit, leaf.unit):
+        return leaf.unit
+    foreign = leaf.owned and any(find_scale(other.unit, leaf.unit) for other in METRICS.values())
+    return leaf.unit if foreign else ""
 
 
 def _as_said(one: Observation, leaf: Leaf) -> Observation:

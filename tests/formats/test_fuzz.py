@@ -11,7 +11,9 @@ import json
 import random
 import re
 import time
+from collections.abc import Iterator
 from datetime import UTC, timedelta
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -21,6 +23,7 @@ from monitor.core.vitals import FAULTS, INVALID, METRICS, PRESSURES, QUESTIONABL
 from monitor.formats import FORMATS, Undecodable, decode
 from tests.formats.corpus import SAMPLES, Sample
 from tests.formats.speech import NOON, context
+from tests.formats.stories import payload_of, stories
 
 BATCH = 100
 WORD = re.compile(rb"[0-9A-Za-z]")
@@ -213,6 +216,46 @@ documents = st.recursive(
     ),
     max_leaves=12,
 )
+
+
+ODD: tuple[Any, ...] = ({}, {"x": 1}, [], [1], [[1]], [{"x": 1}], None, True, 5, -1e99, "x", "")
+
+
+def each_with(document: Any, odd: Any) -> Iterator[Any]:
+    """Yield a document once for each of its places, with something odd put there."""
+    keys = (
+        document if isinstance(document, dict) else range(len(document)) if isinstance(document, list) else ()
+    )
+    for key in list(keys)[:20]:
+        was = document[key]
+        for changed in each_with(was, odd):
+            document[key] = changed
+            yield document
+        document[key] = odd
+        yield document
+        document[key] = was
+
+
+@pytest.mark.parametrize("file", ["gateways", "gatt", "fhir"])
+def test_any_place_of_a_makers_message_may_hold_anything(file: str) -> None:
+    """P-26: a key that holds an object, a list or nothing where a word was breaks no decoder."""
+    for story in stories(file):
+        content = payload_of(story)
+        try:
+            json.loads(content)
+        except ValueError:
+            continue
+        around = context(story.get("topic", ""), **story.get("options", {}))
+        for odd in ODD:
+            for changed in each_with(json.loads(content), odd):
+                payload = json.dumps(changed).encode()
+                try:
+                    decoded = decode(story["format"], payload, around)
+                except Undecodable as refusal:
+                    judge_refusal(payload, str(refusal))
+                else:
+                    for report in decoded.reports:
+                        judge(report)
 
 
 @pytest.mark.parametrize("name", JSON_FORMATS)
