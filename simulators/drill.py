@@ -97,6 +97,9 @@ def _check_crossing(text: str) -> str:
 Minute = Annotated[float, Field(ge=BEGIN_MIN, le=LONGEST_MIN)]
 Positive = Annotated[float, Field(gt=0)]
 Text = Annotated[str, Field(min_length=1)]
+RequirementId = Annotated[
+    str, Field(pattern=r"^(AL|AF|P|R|S)-\d\d$")
+]  # this line fails when it does not hold
 
 
 class Strict(BaseModel):
@@ -183,6 +186,7 @@ class Expectation(Strict):
     truth: Annotated[str, AfterValidator(_check_crossing)] | None = None
     within_s: Positive | None = None
     why: str = ""
+    holds: list[RequirementId] = []
 
 
 class Forbidden(Strict):
@@ -194,6 +198,7 @@ class Forbidden(Strict):
     from_min: float = BEGIN_MIN
     to_min: float = LONGEST_MIN
     why: str = ""
+    holds: list[RequirementId] = []
 
 
 class Task(Strict):
@@ -222,6 +227,7 @@ class Task(Strict):
     route: str = ""
     seconds: float | None = None
     refused: bool = False
+    holds: list[RequirementId] = []
 
 
 class Drill(Strict):

@@ -75,7 +75,8 @@ class Lungs:
             seconds: length of the step, at most a few seconds.
         """
         minutes = seconds / 60.0
-        slope = (self.arterial_spo2 - saturation(self.alveolar_oxygen - self.gradient - 1.0)) / 100.0
+        arterial = self.alveolar_oxygen - self.gradient
+        slope = (saturation(arterial) - saturation(arterial - 1.0)) / 100.0
         store = self.volume_l / BTPS_TO_STPD + BLOOD_CAPACITY * max(slope, 0.0)
         supply = ventilation_l_per_min * (self.inspired - self.alveolar_oxygen) / BTPS_TO_STPD
         self.alveolar_oxygen += minutes * (supply - OXYGEN_USE) / store

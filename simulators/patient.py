@@ -63,11 +63,15 @@ class Swing:
     chance: Chance
     time_constant_s: float
     level: float = 0.0
+    _step: tuple[float, float, float] = (0.0, 1.0, 0.0)  # seconds, what is kept, what is new
 
     def move(self, seconds: float) -> float:
         """Carry on by ``seconds``; return the level in SDs."""
-        keep = round(math.exp(-seconds / self.time_constant_s), 9)
-        self.level = round(keep * self.level + math.sqrt(1.0 - keep * keep) * self.chance.normal(), 9)
+        if self._step[0] != seconds:
+            keep = round(math.exp(-seconds / self.time_constant_s), 9)
+            self._step = (seconds, keep, math.sqrt(1.0 - keep * keep))
+        _, keep, new = self._step
+        self.level = round(keep * self.level + new * self.chance.normal(), 9)
         return self.level
 
 

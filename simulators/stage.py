@@ -202,11 +202,18 @@ def lines(stage: Stage) -> Iterator[str]:
     waiting = sorted(_acts(stage), key=lambda act: act[0])
     for message in stage.ward.run(drill.ends_at_min * 60.0):
         while waiting and waiting[0][0] <= message.at_s:
-            yield json.dumps(waiting.pop(0)[1])
+            yield from _at_its_time(waiting.pop(0)[1])
         stage.note_truth()
         yield _envelope(stage, message)
-    yield from (json.dumps(act) for _, act in waiting)
+    for _, act in waiting:
+        yield from _at_its_time(act)
     yield json.dumps({"at": stamp(stage, drill.ends_at_min * 60.0), "tick": True})
+
+
+def _at_its_time(act: dict[str, Any]) -> Iterator[str]:
+    """Give an act after what came due before it: whoever acknowledges has seen the alarm."""
+    yield json.dumps({"at": act["at"], "tick": True})
+    yield json.dumps(act)
 
 
 def stamp(stage: Stage, at_s: float) -> str:

@@ -45,6 +45,13 @@ def test_r_17_an_orphan_would_be_found(matrix: ModuleType, monkeypatch: pytest.M
     assert any("is no requirement" in one for one in found)
 
 
+def test_al_58_what_a_drill_holds_is_a_requirement(matrix: ModuleType) -> None:
+    """AL-58: the ids in drill files are truthful: requirements that there are, at lines that are judged."""
+    held = matrix.drills()
+    assert set(held) <= {one.id for one in matrix.requirements()}
+    assert sum(name.startswith("AL-") for name in held) >= 12
+
+
 def test_every_test_that_the_safety_page_names_exists() -> None:
     """R-17: hazard, control, test: the third is real, by file and name."""
     named = re.findall(r"`([\w/]+\.py)::(\w+)`", SAFETY)
