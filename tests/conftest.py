@@ -386,7 +386,7 @@ class Running:
         for name, role in roles.items():
             users.add(name, PASSWORD, (role,))
 
-    def start(self, within_s: float = 20.0) -> None:
+    def start(self, within_s: float = 60.0) -> None:
         """Start, and return when the pages answer."""
         assert self._process is None, "it is running already"
         with self.log.open("ab") as log:
@@ -414,7 +414,7 @@ class Running:
             return None
         process.terminate()
         try:
-            return process.wait(20)
+            return process.wait(60)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait(10)
