@@ -454,10 +454,11 @@ class Journal:
     # --- reading back -------------------------------------------------------------------------------
 
     def snapshots(self) -> dict[str, Stored]:
-        """Return each bed's last state and what was read since, for a restart."""
+        """Return each bed's last state (no bytes of a damaged one, R-05), and what was read since."""
+        sound = "CASE WHEN crc IS checksum(bed_id, at, reading, body) THEN body ELSE x'' END"
         found = {
             bed_id: (reading, body)
-            for bed_id, reading, body in self._db.execute("SELECT bed_id, reading, body FROM snapshot")
+            for bed_id, reading, body in self._db.execute(f"SELECT bed_id, reading, {sound} FROM snapshot")
         }
         since: dict[str, list[Report]] = {bed_id: [] for bed_id in found}
         first = min((reading for reading, _ in found.values()), default=0)
@@ -470,13 +471,15 @@ class Journal:
 
     def _reports_after(self, number: int) -> Iterator[tuple[int, str, Report]]:
         names = {number: name for name, number in self._names.items()}
-        select = f"SELECT id, bed, {REPORT} FROM reading WHERE id > ? ORDER BY id"
+        sound = f"crc IS checksum(bed, at, {REPORT})"
+        select = f"SELECT id, bed, {REPORT} FROM reading WHERE id > ? AND {sound} ORDER BY id"
         for row in self._db.execute(select, (number,)):
             yield row[0], names[row[1]], report_of(row[2:], names)
 
     def protocols(self) -> dict[str, bytes]:
-        """Return every protocol a session ever started from, by digest."""
-        return dict(self._db.execute("SELECT digest, body FROM protocol"))
+        """Return every protocol a session ever started from, by digest; a damaged one is not given (R-05)."""
+        sound = "crc IS checksum(digest, name, body)"
+        return dict(self._db.execute(f"SELECT digest, body FROM protocol WHERE {sound}"))
 
     def due(self) -> list[Due]:
         """Return the notifications that are not settled, oldest first (the sender drops the late, P-36)."""

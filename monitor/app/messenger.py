@@ -81,7 +81,15 @@ class Messenger:
 
     def submit(self, due: Iterable[Due]) -> None:
         """Send them; a key that waits already is ignored."""
-        self._notifier.submit(notify.load(one.body)._replace(late=one.late) for one in due)
+        self._notifier.submit(filter(None, map(self._load, due)))
+
+    def _load(self, one: Due) -> notify.Notification | None:
+        """Return a message as it was kept; one that is damaged is settled as that (R-05)."""
+        try:
+            return notify.load(one.body)._replace(late=one.late)
+        except (ValueError, KeyError, TypeError):
+            self._settle(Settled(one.key, "failed", 0, "damaged in the journal", self._clock.now()))
+            return None
 
     def remember(self, station: Bed) -> None:
         """Go on as before a restart: a target that did not deliver then is dead until it delivers (AL-38)."""

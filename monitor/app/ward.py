@@ -184,22 +184,35 @@ class Ward:
 
     def restore(self, journal: Journal) -> None:
         """Bring every bed back: its last state, and the readings that came after it (P-01 to P-06)."""
-        protocols = {digest: snapshot.load_protocol(body) for digest, body in journal.protocols().items()}
-        self._kept = set(protocols)
-        now = self.now
+        kept = {digest: snapshot.load_protocol(body) for digest, body in journal.protocols().items()}
+        self._kept = set(kept)
+        protocols = {one.digest: one for one in self._configuration.protocols.values()} | kept
+        now, damaged = self.now, []
         for bed_id, stored in journal.snapshots().items():
-            if bed_id not in self.beds:
+            if bed_id not in self.beds and stored.body:
                 log.warning("bed %s is in the journal and no longer in beds.toml; it rests there", bed_id)
                 continue
-            bed = self.beds[bed_id] = snapshot.load(stored.body, protocols)
+            try:
+                bed = self.beds[bed_id] = snapshot.load(stored.body, protocols)
+            except (
+                LookupError,
+                ValueError,
+            ) as fault:  # it begins anew, and says so: never a state that may lie
+                log.error("the kept state of %s cannot be used: %s", bed_id, fault)
+                damaged.append(bed_id)
+                continue
             self.serves |= dict.fromkeys(bed.devices, bed_id)
             self._live_again(bed_id, stored.readings)
             self.beds[bed_id] = after_downtime(self.beds[bed_id], now)
         self.now = now
         self._find_due()
         self._wire(journal.meta())
-        for key in PASSING:
+        for key in [*PASSING, *(one for one in self.beds[STATION].alarms if one.startswith("bed-state:"))]:
             self.condition(key, None, "")
+        for bed_id in damaged:
+            text = f"the kept state of {bed_id} is damaged: start its session again, if one was running"
+            self.condition(f"bed-state:{bed_id}", "high", text)
+        self._urgent |= self.beds.keys() & damaged
 
     def _live_again(self, bed_id: str, readings: Iterable[Report]) -> None:
         for report in readings:
@@ -212,7 +225,10 @@ class Ward:
 
     def _wire(self, meta: Mapping[str, str]) -> None:
         """Associate devices as beds.toml says, where it says something else than at the last start."""
-        before = orjson.loads(meta.get("wiring", "{}"))
+        try:
+            before = orjson.loads(meta.get("wiring", "{}"))
+        except ValueError:  # damaged: as at a first start
+            before = {}
         wiring: dict[str, Any] = {}
         for device in self._configuration.ward.devices:
             wiring[device.id] = device.model_dump(mode="json")
