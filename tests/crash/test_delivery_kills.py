@@ -128,6 +128,13 @@ class House:
         every = [Row(*row[:3], row[3] is not None, row[4], words(*row[5:])) for row in found]
         return [one for one in every if about in one.text]
 
+    def comes_to_rest(self, about: str = "") -> None:
+        """Wait until every message about something has its end."""
+        try:
+            wait_until(lambda: all(one.settled for one in self.rows(about)))
+        except AssertionError:
+            raise AssertionError([one for one in self.rows(about) if not one.settled]) from None
+
     def outcomes(self, name: str) -> list[tuple[str, str, int]]:
         """Return alarm, rule and level of every outcome of a name."""
         with closing(sqlite3.connect(f"file:{self._journal}?mode=ro", uri=True)) as db:
@@ -208,7 +215,7 @@ def converges(house: House, state: str, key: str, owner: str) -> None:
         assert own["state"] == "exhausted" or own["level"] == 1, f"{key}, {state}: {own}"
     if own["state"] != "accepted":
         assert house.ask("accept", key=key, by="ben")["durable"]
-    wait_until(lambda: all(one.settled for one in house.rows(key)))
+    house.comes_to_rest(key)
     house.ask("clear", key=key)
 
 
@@ -220,7 +227,7 @@ def kill_often(house: House, kills: int, seed: int) -> None:
         owner = reach(house, state, key, chance)
         house.kill()
         converges(house, state, key, owner)
-    wait_until(lambda: all(one.settled for one in house.rows()))
+    house.comes_to_rest()
     received, allowed = house.received(), Counter[Identity]()
     for row in house.rows():
         identity = (row.target, row.text)
@@ -238,7 +245,7 @@ def kill_often(house: House, kills: int, seed: int) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1200)
 def test_al_43_killed_in_every_state_of_delivery_it_goes_on_as_if_nothing_had_been(house: House) -> None:
     """AL-43, P-02, P-35, P-46: the same owner, no message lost, none again once its end is written."""
     kill_often(house, 2 * len(STATES), seed=1)

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 from aiosmtpd.controller import Controller
 
-WITHIN_S = 60.0  # two busy cores
+WITHIN_S = 240.0  # a very busy machine; where a test's own limit is lower, that one counts
 
 
 class Arrived(NamedTuple):
