@@ -88,7 +88,7 @@ class Messenger:
         try:
             return notify.load(one.body)._replace(late=one.late)
         except (ValueError, KeyError, TypeError):
-            self._settle(Settled(one.key, "failed", 0, "damaged in the journal", self._clock.now()))
+            self._settle(Settled(one.key, "failed", 0, "damaged in the journal", self._clock.now()), ())
             return None
 
     def remember(self, station: Bed) -> None:

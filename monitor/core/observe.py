@@ -43,7 +43,7 @@ def _since(device: Device, report: Report, now: datetime) -> datetime:
     at = report.measured_at if device.profile.trust_clock else None
     if at is None or not timedelta(0) <= now - at <= LATE:
         return now
-    return at if device.measured_at is None or at > device.measured_at else now
+    return at if device.measured_at is None or at >= device.measured_at else now
 
 
 def _take_report(turn: Turn, device: Device, report: Report) -> None:

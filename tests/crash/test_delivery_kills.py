@@ -148,7 +148,7 @@ class House:
         found: Counter[Identity] = Counter()
         for name, place in (("anna", self.anna), ("ben", self.ben)):
             for one in list(place.arrived):
-                if one.mood != "503":
+                if one.mood != "503" and one.body:  # empty: killed between the head and the body
                     found[name, words(one.body["title"], one.body["message"])] += 1
         for mail in list(self.mail.arrived):
             text = mail.get_body(("plain",)).get_content()  # type: ignore[union-attr]

@@ -49,6 +49,11 @@ def reader(tmp_path_factory: pytest.TempPathFactory) -> Reader:
     return Reader(config.load(folder))
 
 
+def read(reader: Reader, envelope: Envelope) -> list[Report]:
+    """Return what the monitor makes of a message."""
+    return reader.read(envelope, reader.source_of(envelope.topic), envelope.received_at)
+
+
 def without_mode(payload: bytes) -> bytes:
     """Return a message as a simulator would send it that has lost its mode."""
     for marked, bare in (
@@ -75,9 +80,8 @@ def test_whatever_a_simulated_device_says_is_a_drill(
     for said in LANGUAGES[name].speak(reading, Speaker(own, "b1", 1)):
         payload = without_mode(said.payload).replace(own.encode(), (named or own).encode())
         envelope = Envelope(said.topic or f"{ROOT}/{own}/report", payload, NOON)
-        on_topic = reader.device_of(envelope.topic)
         try:
-            reports = reader.read(envelope, on_topic)
+            reports = read(reader, envelope)
         except Undecodable:
             continue
         heard += len(reports)
@@ -88,7 +92,7 @@ def test_whatever_a_simulated_device_says_is_a_drill(
 def test_a_simulated_name_is_enough_even_where_nobody_knows_it(reader: Reader) -> None:
     """S-10: a native report of a simulated device that is not in beds.toml."""
     envelope = Envelope(f"{ROOT}/sim-oximeter-9/report", b'{"values":{"spo2":70}}', NOON)
-    assert [one.mode for one in reader.read(envelope, reader.device_of(envelope.topic))] == ["drill"]
+    assert [one.mode for one in read(reader, envelope)] == ["drill"]
 
 
 def test_a_real_device_stays_real(reader: Reader) -> None:
@@ -97,7 +101,7 @@ def test_a_real_device_stays_real(reader: Reader) -> None:
         (f"{ROOT}/oximeter-1/report", b'{"values":{"spo2":97}}'),
         ("home/OMG/BTtoMQTT/AABBCCDDEE01", b'{"id":"AA:BB:CC:DD:EE:01","spo2":97}'),
     ):
-        (report,) = reader.read(Envelope(topic, payload, NOON), reader.device_of(topic))
+        (report,) = read(reader, Envelope(topic, payload, NOON))
         assert (report.device_id, report.mode) == ("oximeter-1", "real")
 
 
