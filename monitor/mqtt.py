@@ -12,6 +12,7 @@ import ssl
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from datetime import datetime
 from functools import partial
 from typing import Any, NamedTuple, Protocol
@@ -94,7 +95,8 @@ class Link:
     def stop(self, farewell: bytes | None = None) -> None:
         """Close the connection; ``farewell`` replaces the retained presence (a planned stop, AL-52)."""
         if farewell is not None and self.connected:
-            self._client.publish(self._will.topic, farewell, qos=1, retain=True).wait_for_publish(2.0)
+            with suppress(ValueError, RuntimeError):  # the connection ended meanwhile: the will speaks
+                self._client.publish(self._will.topic, farewell, qos=1, retain=True).wait_for_publish(2.0)
         self._stopping.set()
         self._client.disconnect()
         self._thread.join(5.0)

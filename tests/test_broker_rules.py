@@ -69,6 +69,7 @@ class SiteBroker(Mosquitto):
             ("listener 8884\n", f"listener {self.port}\n"),
         ):
             text = text.replace(old, new)
+        text += "log_type information\n"  # it says there that it has reloaded
         return text + ("user root\n" if os.geteuid() == 0 else "")
 
     def reload(self) -> None:

@@ -34,6 +34,7 @@ from monitor.web.users import signing_key
 log = logging.getLogger("afterwatch")
 ANSWER_KEY = "answer.key"
 FLUSH_S = 4.0
+ANSWER_S = 5.0
 
 
 class Site:
@@ -96,10 +97,7 @@ class Site:
         self.drills.stop_all()
         running = [bed.bed_id for bed in self.monitor.beds().values() if bed.session is not None]
         if running:
-            text = f"the monitor is being stopped while {', '.join(running)} in session"
-            self.monitor.submit(STATION, given.ReportCondition("stopping", "high", text)).result(5.0)
-            self.messenger.flush(FLUSH_S)
-            self.monitor.submit(STATION, given.ClearCondition("stopping")).result(5.0)
+            self._say_that_it_ends(f"the monitor is being stopped while {', '.join(running)} in session")
         self.watchdog.stop()
         self.upkeep.stop()
         for follower in (self.mirror, self.outbox):
@@ -107,6 +105,15 @@ class Site:
                 follower.stop()
         self.server.stop()
         return self.monitor.stop()
+
+    def _say_that_it_ends(self, text: str) -> None:
+        """Send what staff must know; a loop or a disk that does not answer keeps nothing from ending."""
+        try:
+            self.monitor.submit(STATION, given.ReportCondition("stopping", "high", text)).result(ANSWER_S)
+            self.messenger.flush(FLUSH_S)
+            self.monitor.submit(STATION, given.ClearCondition("stopping")).result(ANSWER_S)
+        except TimeoutError:
+            log.error("%s: not durable within %.0f s, it ends all the same", text, ANSWER_S)
 
     def run_until_told(self) -> None:
         """Sleep until SIGTERM or SIGINT."""

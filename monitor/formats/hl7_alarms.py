@@ -146,7 +146,7 @@ def fault_of(text: str, channel: str = "") -> str:
         channel: the instrument it concerns, if known.
     """
     plain = text.replace("_", " ").lower()
-    channel = next((name for words, name in _CHANNEL_WORDS if words.search(plain)), channel)
+    channel = channel or next((name for words, name in _CHANNEL_WORDS if words.search(plain)), "")
     for words, needs, fault in _ROWS:
         if (not needs or needs == channel) and words.search(plain):
             return fault

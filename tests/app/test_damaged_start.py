@@ -118,7 +118,7 @@ def test_r_05_a_damaged_message_is_settled_as_that_and_the_others_go(start: Star
     """R-05: one message that cannot be read keeps no other from being sent, and no monitor from starting."""
     monitor = start("UPDATE notification SET body = substr(body, 2) WHERE key = 'k1'")
     settled: list[Settled] = []
-    messenger = Messenger(monitor.configuration, SteppedClock(NOON), settled.append, lambda _: None)
+    messenger = Messenger(monitor.configuration, SteppedClock(NOON), lambda one, _: settled.append(one))
     messenger.submit([*monitor.left_due, Due("k9", "a", "s", "mail", NOON, "[1]")])
     messenger.stop()
     assert {one.key: one.state for one in settled} == {"k1": "failed", "k2": "failed", "k9": "failed"}

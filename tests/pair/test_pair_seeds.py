@@ -14,7 +14,7 @@ import pytest
 
 from monitor.config import Configuration
 from monitor.core.inputs import Acknowledge
-from tests.pair.pairs import GAP_S, SECRET
+from tests.pair.pairs import SECRET
 from tests.pair.small_world import Machine, World, enter, furnish
 
 FAULTS = (
@@ -26,6 +26,7 @@ FAULTS = (
     "partition",
 )
 SEEDS = 200
+GAP_S = 15.0
 BLOCKS = 10
 
 
