@@ -29,8 +29,10 @@ demo: $(VENV)/.product $(VENV)/.run  ## a broker, six simulated patients and the
 	$(BIN)/afterwatch demo $(ARGS)
 
 .PHONY: test
+# Half of the tests' time is waiting for real processes: two workers share a core.
+WORKERS ?= $(shell $(BIN)/python -c "import os; print(2 * os.cpu_count())")
 test: $(VENV)/.product $(VENV)/.test  ## the tests (ARGS="tests/core -x" narrows them)
-	$(BIN)/pytest -n auto --dist loadfile $(ARGS)
+	$(BIN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 .PHONY: lint
 lint: $(VENV)/.dev  ## ruff and mypy, strict

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 LOOPBACK = "127.0.0.1"
+PATIENCE_S = 60.0  # of a busy machine
 
 # Two busy cores make any deadline for one example a coin toss; pytest-timeout bounds the whole test instead.
 settings.register_profile("afterwatch", deadline=None, print_blob=True)
@@ -39,11 +40,22 @@ MARKER_OF_FIXTURE = {"shared_data": "shared_data", "mosquitto": "broker", "brows
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark each test by what it asks for."""
+    """Mark each test by what it asks for; the files of slow ones come first, so that none ends alone."""
     for item in items:
         for fixture, marker in MARKER_OF_FIXTURE.items():
             if fixture in getattr(item, "fixturenames", ()):
                 item.add_marker(marker)
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
+
+
+def wait_for(held: Callable[[], Any], what: str = "it", within_s: float = PATIENCE_S) -> float:
+    """Wait until something holds; return after how many seconds it did."""
+    began = time.monotonic()
+    while not held():
+        assert time.monotonic() - began < within_s, f"waited {within_s:g} s for {what}"
+        time.sleep(0.02)
+    return time.monotonic() - began
 
 
 def missing(what: str, remedy: str) -> None:

@@ -11,12 +11,10 @@ import sqlite3
 import subprocess
 import sys
 import threading
-import time
 import tty
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import paho.mqtt.client as paho
 import pytest
@@ -26,19 +24,11 @@ from monitor import bridge
 from monitor.bridge.mllp import acknowledgement, receive
 from monitor.config import Broker
 from monitor.formats import Context, decode
-from tests.conftest import LOOPBACK, REPOSITORY, Mosquitto, find_free_port
+from tests.conftest import LOOPBACK, REPOSITORY, Mosquitto, find_free_port, wait_for
 from tests.formats.corpus import HL7, IVY
 from tests.formats.speech import NOON
 
 TOPIC = "hl7/ward"
-
-
-def wait_until(so: Callable[[], Any], within_s: float = 10.0) -> None:
-    """Wait for something to be so."""
-    deadline = time.monotonic() + within_s
-    while not so():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.01)
 
 
 class Ear:
@@ -96,7 +86,7 @@ class Carried:
 def carried(broker: Mosquitto, tmp_path: Path) -> Iterator[Carried]:
     """Give a spool and its courier on a running broker."""
     both = Carried(broker.port, tmp_path / "spool.db")
-    wait_until(lambda: both.courier.connected)
+    wait_for(lambda: both.courier.connected)
     yield both
     both.stop()
 
@@ -139,7 +129,7 @@ def test_aa_comes_after_the_broker_has_the_message(
         answer = ask(connection, mllp(HL7))
     assert b"MSA|AA|1\r" in answer
     assert carried.spool.count == 0
-    wait_until(lambda: ear.heard == [HL7])
+    wait_for(lambda: ear.heard == [HL7])
     report = decode("hl7v2", ear.heard[0], Context("x", NOON)).reports[0]
     assert report.device_id == "ICU^^B7"
 
@@ -155,7 +145,7 @@ def test_many_messages_on_one_connection_keep_their_order(listener: tuple[str, i
         while answers.count(b"\x1c\r") < len(messages):
             answers += connection.recv(65536)
     assert [f"MSA|AA|{number}\r".encode() in answers for number in range(40)] == [True] * 40
-    wait_until(lambda: len(ear.heard) == 40)
+    wait_for(lambda: len(ear.heard) == 40)
     assert ear.heard == messages
 
 
@@ -164,14 +154,14 @@ def test_without_a_broker_the_sender_hears_ae_and_nothing_is_lost(
 ) -> None:
     """Issue 7.6: no AA without the broker; what was heard is kept and sent when it is back."""
     broker.stop()
-    wait_until(lambda: not carried.courier.connected)
+    wait_for(lambda: not carried.courier.connected)
     answer = receive(HL7, partial(carried.courier.deliver, within_s=0.3))
     assert answer.code == "AE"
     assert b"MSA|AE|1|kept here; the broker has not confirmed it" in answer.payload
     assert carried.spool.count == 1
     broker.start()
-    wait_until(lambda: ear.heard == [HL7], 20)
-    wait_until(lambda: carried.spool.count == 0)
+    wait_for(lambda: ear.heard == [HL7], within_s=20)
+    wait_for(lambda: carried.spool.count == 0)
 
 
 def test_what_is_no_hl7_is_answered_ar(listener: tuple[str, int], ear: Ear) -> None:
@@ -179,7 +169,7 @@ def test_what_is_no_hl7_is_answered_ar(listener: tuple[str, int], ear: Ear) -> N
     with socket.create_connection(listener, 5) as connection:
         assert b"MSA|AR||no MSH segment" in ask(connection, mllp(b"GET / HTTP/1.1"))
         assert b"MSA|AA|1\r" in ask(connection, mllp(HL7))
-    wait_until(lambda: ear.heard == [HL7])
+    wait_for(lambda: ear.heard == [HL7])
 
 
 def test_the_answer_speaks_the_senders_language() -> None:
@@ -211,8 +201,8 @@ def test_the_spool_outlives_a_kill_and_is_sent_in_order(broker: Mosquitto, ear: 
     broker.start()
     both = Carried(broker.port, file)
     try:
-        wait_until(lambda: both.spool.count == 0)
-        wait_until(lambda: len(ear.heard) >= 50)
+        wait_for(lambda: both.spool.count == 0)
+        wait_for(lambda: len(ear.heard) >= 50)
     finally:
         both.stop()
     assert ear.heard == [str(number).encode() for number in range(50)]
@@ -228,8 +218,8 @@ def test_a_broker_restarted_in_the_middle_loses_nothing(broker: Mosquitto, tmp_p
             both.courier.hand_over(b"%d" % number)
             if number == 150:
                 broker.restart()
-        wait_until(lambda: both.spool.count == 0, 30)
-        wait_until(lambda: heard.update(ear.heard) or len(heard) == 300, 20)
+        wait_for(lambda: both.spool.count == 0, within_s=30)
+        wait_for(lambda: heard.update(ear.heard) or len(heard) == 300, within_s=20)
     finally:
         both.stop()
         ear.close()
@@ -268,7 +258,7 @@ def test_a_serial_port_becomes_reports_with_the_time_they_were_heard(carried: Ca
     thread.start()
     try:
         # Opening a port throws away what came before; a monitor goes on speaking.
-        wait_until(lambda: os.write(device, IVY[:100]) and os.write(device, IVY[100:]) and len(ear.heard) > 2)
+        wait_for(lambda: os.write(device, IVY[:100]) and os.write(device, IVY[100:]) and len(ear.heard) > 2)
     finally:
         line.stop()
         thread.join(5)
@@ -295,7 +285,7 @@ def test_a_tcp_monitor_is_called_again_when_it_hangs_up(carried: Carried, ear: E
         finally:
             line.stop()
             thread.join(5)
-    wait_until(lambda: ear.heard == [HL7, HL7])
+    wait_for(lambda: ear.heard == [HL7, HL7])
 
 
 def test_presence_follows_the_line_and_the_last_will(broker: Mosquitto, tmp_path: Path) -> None:
@@ -306,11 +296,11 @@ def test_presence_follows_the_line_and_the_last_will(broker: Mosquitto, tmp_path
     courier = bridge.Courier(Broker(host=LOOPBACK, port=broker.port), TOPIC, spool, topic)
     courier.start()
     try:
-        wait_until(lambda: ear.heard)
+        wait_for(lambda: ear.heard)
         courier.say(True)
-        wait_until(lambda: ear.heard[-1] == b'{"state":"online"}')
+        wait_for(lambda: ear.heard[-1] == b'{"state":"online"}')
         courier._client.socket().shutdown(socket.SHUT_RDWR)  # type: ignore[union-attr]
-        wait_until(lambda: ear.heard[-2:] == [b'{"state":"offline"}', b'{"state":"online"}'])
+        wait_for(lambda: ear.heard[-2:] == [b'{"state":"offline"}', b'{"state":"online"}'])
         (report,) = decode("native", ear.heard[-1], Context("ivy", NOON)).reports
         assert report.online is True
     finally:
@@ -344,10 +334,10 @@ def test_the_command_runs_and_ends(broker: Mosquitto, ear: Ear, tmp_path: Path) 
             return None
 
     found: list[socket.socket | None] = [None]
-    wait_until(lambda: found.insert(0, connect()) or found[0])
+    wait_for(lambda: found.insert(0, connect()) or found[0])
     with found[0] as connection:  # type: ignore[union-attr]
         assert b"MSA|AA|1\r" in ask(connection, mllp(HL7))
-    wait_until(lambda: ear.heard == [HL7])
+    wait_for(lambda: ear.heard == [HL7])
     thread.join(10)
     assert not thread.is_alive()
     assert (tmp_path / "bridge-hl7-ward.db").is_file()

@@ -28,7 +28,7 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from monitor import config
 from monitor.install.accounts import Accounts, hashed
 from monitor.install.layout import Plan, init, renew_certificates
-from tests.conftest import LOOPBACK, Mosquitto, Running, find_free_port, program
+from tests.conftest import LOOPBACK, Mosquitto, Running, find_free_port, program, wait_for
 
 ROOT = "afterwatch/v1/clinic"
 DEVICES = ("oximeter-1", "cuff-1", "oximeter-2", "cuff-2", "gateway-1")
@@ -203,14 +203,6 @@ def speak() -> Iterator[Callable[..., Speaker]]:
     yield begin
     for speaker in speakers:
         speaker.end()
-
-
-def wait_for(held: Callable[[], bool], what: str, within_s: float = 10.0) -> None:
-    """Wait until something holds."""
-    deadline = time.monotonic() + within_s
-    while not held():
-        assert time.monotonic() < deadline, f"waited {within_s:g} s for {what}"
-        time.sleep(0.01)
 
 
 # --- every pair ---------------------------------------------------------------------------------------------
@@ -515,7 +507,7 @@ def test_afterwatch_runs_over_tls_with_the_rules_that_init_wrote(
     observer.subscribe(f"{ROOT}/monitor/self-check")
     monitor.start()
     try:
-        wait_for(lambda: healthy(monitor), "the link", 20)
+        wait_for(lambda: healthy(monitor), "the link", within_s=20)
         listener = speak(site, "listener")
         listener.subscribe(f"{ROOT}/#")
         device = speak(site, "oximeter-1")

@@ -6,7 +6,6 @@ import json
 import os
 import re
 import threading
-import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -17,7 +16,7 @@ import paho.mqtt.client as paho
 import pytest
 from aiosmtpd.controller import Controller
 
-from tests.conftest import LOOPBACK, PASSWORD, Mosquitto, PageGuard, Running, find_free_port
+from tests.conftest import LOOPBACK, PASSWORD, Mosquitto, PageGuard, Running, find_free_port, wait_for
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -182,8 +181,8 @@ def test_al_25_from_a_falling_saturation_to_a_nurse_and_through_a_crash(
         expect(tile.locator(".shape svg")).to_be_visible()
         expect(tile.locator(".text")).to_contain_text("SpO2")
         picture(wall, "wall-high")
-        await_until(lambda: any("SpO2" in json.dumps(one) for one in post.posted), "a message over HTTP")
-        await_until(lambda: any("SpO2" in mail or "HIGH" in mail for mail in post.mailed), "a mail")
+        wait_for(lambda: any("SpO2" in json.dumps(one) for one in post.posted), "a message over HTTP")
+        wait_for(lambda: any("SpO2" in mail or "HIGH" in mail for mail in post.mailed), "a mail")
         assert not any("K-0042" in json.dumps(one) for one in post.posted), "a patient code left the house"
 
         tile.get_by_role("button", name="Ack").click()
@@ -214,14 +213,6 @@ def test_al_25_from_a_falling_saturation_to_a_nurse_and_through_a_crash(
         picture(wall, "session")
     finally:
         oximeter.end()
-
-
-def await_until(held: Callable[[], bool], what: str, within_s: float = 60.0) -> None:
-    """Wait until something holds; say what did not."""
-    deadline = time.monotonic() + within_s
-    while not held():
-        assert time.monotonic() < deadline, f"{what} did not come within {within_s:g} s"
-        time.sleep(0.1)
 
 
 @pytest.mark.slow

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -16,7 +15,7 @@ from monitor.core import inputs as given
 from monitor.core.bed import Bed, advance
 from monitor.core.protocol import Priority
 from monitor.journal import Batch, Due, Journal, Settled
-from tests.conftest import REPOSITORY
+from tests.conftest import REPOSITORY, wait_for
 
 IV = config.load_protocol(REPOSITORY / "config" / "protocols" / "iv-ketamine.toml")
 NOW = datetime(2026, 11, 23, 10, tzinfo=UTC)
@@ -111,26 +110,18 @@ def test_p_46_the_next_channel_is_told_once_over_restarts(tmp_path: Path) -> Non
     due = raised(first, 1, "high", NOW)
     journal.commit([Batch(due=due)])
     first.submit(due)
-    await_until(lambda: bool(said))  # nobody listens: it is tried again
+    wait_for(lambda: bool(said))  # nobody listens: it is tried again
     clock.advance(31)
     first.cancel("look at the clock")
-    await_until(lambda: "late" in [settled.state for settled, _ in said])
+    wait_for(lambda: "late" in [settled.state for settled, _ in said])
     first.stop()
     journal.commit([Batch(settled=[settled for settled, _ in said])])
     assert [[row.target for row in instead] for _, instead in said if instead] == [["desk"]]
 
     count, second = len(said), Messenger(one, clock, settle)
     second.submit(journal.due())
-    await_until(lambda: len(said) > count)
+    wait_for(lambda: len(said) > count)
     second.stop()
     journal.close()
     assert [instead for _, instead in said[count:]] == [[]]
     assert [settled.state for settled, _ in said[count:]] == ["retrying"]
-
-
-def await_until(held: Callable[[], bool], within_s: float = 60.0) -> None:
-    """Wait until something holds."""
-    deadline = time.monotonic() + within_s
-    while not held():
-        assert time.monotonic() < deadline, "it did not come"
-        time.sleep(0.02)

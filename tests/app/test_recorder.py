@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import sqlite3
-import time
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from monitor.app.recorder import Job, Recorder
 from monitor.core.vitals import Report, screen
 from monitor.journal import Batch, Journal
+from tests.conftest import wait_for
 
 NOW = datetime(2026, 11, 23, 10, tzinfo=UTC)
 
@@ -23,14 +22,6 @@ def batch(number: int) -> Batch:
     )
 
 
-def await_until(held: Callable[[], bool], within_s: float = 60.0) -> None:
-    """Wait until something holds."""
-    deadline = time.monotonic() + within_s
-    while not held():
-        assert time.monotonic() < deadline, "it did not come"
-        time.sleep(0.02)
-
-
 def test_r_04_while_the_disk_refuses_nothing_is_confirmed_and_nothing_waits_for_it(tmp_path: Path) -> None:
     """R-04: each batch is handed on once as not durable; afterwards all become durable, in order."""
     recorder_said: list[str] = []
@@ -38,21 +29,21 @@ def test_r_04_while_the_disk_refuses_nothing_is_confirmed_and_nothing_waits_for_
     recorder = Recorder(Journal(tmp_path), recorder_said.append)
     recorder.start()
     recorder.put(Job(batch(0), lambda durable: settled.append((0, durable))))
-    await_until(lambda: settled == [(0, True)])
+    wait_for(lambda: settled == [(0, True)])
 
     # Another program holds the file: a real refusal, as a backup tool or a full disk makes it.
     other = sqlite3.connect(tmp_path / "journal.db", isolation_level=None)
     other.execute("BEGIN EXCLUSIVE")
     for number in (1, 2, 3):
         recorder.put(Job(batch(number), lambda durable, n=number: settled.append((n, durable))))  # type: ignore[misc]
-    await_until(lambda: {(1, False), (2, False), (3, False)} <= set(settled))
+    wait_for(lambda: {(1, False), (2, False), (3, False)} <= set(settled))
     assert not any(durable for number, durable in settled if number)
     assert recorder.failing
     assert recorder_said[0]
 
     other.execute("COMMIT")
     other.close()
-    await_until(lambda: (3, True) in settled)
+    wait_for(lambda: (3, True) in settled)
     assert [number for number, durable in settled if durable] == [0, 1, 2, 3]
     assert [settled.count((number, False)) for number in (1, 2, 3)] == [1, 1, 1]
     assert recorder_said[-1] == ""

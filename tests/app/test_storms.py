@@ -19,7 +19,7 @@ import pytest
 from monitor import config
 from monitor.app.site import Site
 from monitor.core import inputs as given
-from tests.conftest import LOOPBACK, Mosquitto, Running
+from tests.conftest import LOOPBACK, Mosquitto, Running, wait_for
 
 BEDS = 50
 
@@ -82,7 +82,7 @@ def open_site(
         for number in range(1, beds + 1):
             start = given.StartSession(f"s{number}", f"K-{number}", protocol, "nina")
             assert site.monitor.submit(f"bed-{number}", start).result(60).durable
-        await_until(lambda: site.monitor.link.connected, "the link")
+        wait_for(lambda: site.monitor.link.connected, "the link")
         opened.append((site, client))
         return site, client
 
@@ -91,14 +91,6 @@ def open_site(
         client.disconnect()
         client.loop_stop()
         site.stop()
-
-
-def await_until(held: Callable[[], bool], what: str, within_s: float = 60.0) -> None:
-    """Wait until something holds."""
-    deadline = time.monotonic() + within_s
-    while not held():
-        assert time.monotonic() < deadline, f"{what} did not come within {within_s:g} s"
-        time.sleep(0.02)
 
 
 def say(client: paho.Client, bed: int, at: datetime, spo2: float) -> None:
@@ -117,7 +109,7 @@ def last_notice_s(site: Site, client: paho.Client, pager: Pager) -> float:
     def alarms() -> int:
         return sum("spo2-low-urgent" in bed.alarms for bed in site.monitor.beds().values())
 
-    await_until(lambda: alarms() == BEDS, "an alarm on every bed")
+    wait_for(lambda: alarms() == BEDS, "an alarm on every bed")
     decided = time.monotonic()
 
     def told() -> dict[str, float]:
@@ -129,7 +121,7 @@ def last_notice_s(site: Site, client: paho.Client, pager: Pager) -> float:
                     found.setdefault(room, at)
         return found
 
-    await_until(lambda: len(told()) == BEDS, "a message for every bed")
+    wait_for(lambda: len(told()) == BEDS, "a message for every bed")
     return max(told().values()) - decided
 
 
@@ -162,7 +154,7 @@ def test_al_33_a_backlog_of_six_hours_pages_nobody_for_the_past(
     now = datetime.now(UTC)
     for minute in range(6 * 60, 2, -1):
         say(client, 1, now - timedelta(minutes=minute), 80)
-    await_until(lambda: site.archive.counts()["reading"] >= 6 * 60 - 2, "the charted readings")
+    wait_for(lambda: site.archive.counts()["reading"] >= 6 * 60 - 2, "the charted readings")
     # A message for them would have been written in the same transaction.
     with closing(sqlite3.connect(f"file:{site.monitor.journal.path}?mode=ro", uri=True)) as db:
         planned = [body for (body,) in db.execute("SELECT body FROM notification")]

@@ -23,7 +23,7 @@ from monitor.core.session import Session
 from monitor.core.vitals import Report
 from monitor.journal import Due
 from tests.app.test_running_site import Ear, ear  # noqa: F401  the fixture
-from tests.conftest import LOOPBACK, Mosquitto, Running
+from tests.conftest import LOOPBACK, Mosquitto, Running, wait_for
 
 NOW = datetime(2026, 11, 23, 10, tzinfo=UTC)
 
@@ -140,12 +140,12 @@ def test_r_21_a_loop_that_stands_still_is_told_by_another_thread_once() -> None:
     dog = Watchdog(loop, plan, lambda due: None)
     dog.start()
     try:
-        await_until(lambda: loop.asked["watchdog"] >= 2)
+        wait_for(lambda: loop.asked["watchdog"] >= 2)
         assert told == []
         loop.still_s = 2.6
-        await_until(lambda: bool(told))
+        wait_for(lambda: bool(told))
         before = loop.asked["watchdog"]
-        await_until(lambda: loop.asked["watchdog"] >= before + 2)
+        wait_for(lambda: loop.asked["watchdog"] >= before + 2)
     finally:
         dog.stop()
     assert len(told) == 1
@@ -176,25 +176,17 @@ def test_al_49_somebody_outside_is_told_while_all_is_well_and_only_then() -> Non
     dog = Watchdog(loop, lambda *_: [], lambda due: None, url, 0.1)
     dog.start()
     try:
-        await_until(lambda: len(asked) >= 3)
+        wait_for(lambda: len(asked) >= 3)
         loop.still_s = 3.0
         turns = loop.asked["dead-man ping"]
-        await_until(lambda: loop.asked["dead-man ping"] >= turns + 2)  # what was on its way has come
+        wait_for(lambda: loop.asked["dead-man ping"] >= turns + 2)  # what was on its way has come
         before = len(asked)
-        await_until(lambda: loop.asked["dead-man ping"] >= turns + 6)
+        wait_for(lambda: loop.asked["dead-man ping"] >= turns + 6)
         assert len(asked) == before
     finally:
         dog.stop()
         server.shutdown()
         server.server_close()
-
-
-def await_until(held: Callable[[], bool], within_s: float = 60.0) -> None:
-    """Wait until something holds."""
-    deadline = time.monotonic() + within_s
-    while not held():
-        assert time.monotonic() < deadline, "it did not come"
-        time.sleep(0.02)
 
 
 # --- the station --------------------------------------------------------------------------------------------

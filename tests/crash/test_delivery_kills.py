@@ -19,8 +19,8 @@ from typing import Any, NamedTuple
 import orjson
 import pytest
 
-from tests.conftest import LOOPBACK, REPOSITORY, find_free_port
-from tests.notify.places import WITHIN_S, HttpPlace, MailPlace, wait_until
+from tests.conftest import LOOPBACK, REPOSITORY, find_free_port, wait_for
+from tests.notify.places import WITHIN_S, HttpPlace, MailPlace
 
 STATES = (
     "queued",
@@ -107,7 +107,7 @@ class House:
     def kill(self) -> None:
         """End it as a power cut would, let every target be well again, and start another one."""
         os.kill(self.pid, signal.SIGKILL)
-        wait_until(lambda: not Path(f"/proc/{self.pid}").exists())  # else it might still hear this:
+        wait_for(lambda: not Path(f"/proc/{self.pid}").exists())  # else it might still hear this:
         self.anna.mood = "200"
         self.wish("start")
         assert self._process.stdout is not None
@@ -131,7 +131,7 @@ class House:
     def comes_to_rest(self, about: str = "") -> None:
         """Wait until every message about something has its end."""
         try:
-            wait_until(lambda: all(one.settled for one in self.rows(about)))
+            wait_for(lambda: all(one.settled for one in self.rows(about)))
         except AssertionError:
             raise AssertionError([one for one in self.rows(about) if not one.settled]) from None
 
@@ -184,16 +184,16 @@ def reach(house: House, state: str, key: str, chance: random.Random) -> str:
     house.anna.mood = {"queued": "503", "attempting": "hang"}.get(state, "200")
     assert house.ask("raise", key=key)["durable"]
     if state == "queued":
-        wait_until(lambda: any(one.attempts for one in house.rows(key) if one.target == "anna"))
+        wait_for(lambda: any(one.attempts for one in house.rows(key) if one.target == "anna"))
     elif state == "attempting":
-        wait_until(lambda: any(key in one.body["title"] for one in list(house.anna.arrived)))
+        wait_for(lambda: any(key in one.body["title"] for one in list(house.anna.arrived)))
     elif state in ("escalating", "exhausted"):
         name = "AlarmOffered" if state == "escalating" else "OwnershipExhausted"
         level = {"escalating": 1, "exhausted": None}[state]
-        wait_until(lambda: any((rule, n) == (key, level) for _, rule, n in house.outcomes(name)))
+        wait_for(lambda: any((rule, n) == (key, level) for _, rule, n in house.outcomes(name)))
         time.sleep(chance.uniform(0, 0.05))
     else:
-        wait_until(lambda: any(one.settled for one in house.rows(key) if one.target == "anna"))
+        wait_for(lambda: any(one.settled for one in house.rows(key) if one.target == "anna"))
     if state in ("accepted", "rejected"):
         assert house.ask(state.removesuffix("ed"), key=key, by="anna")["durable"]
         return "anna" if state == "accepted" else ""

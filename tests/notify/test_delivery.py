@@ -8,9 +8,9 @@ from datetime import timedelta
 from monitor.config import Target
 from monitor.notify import Notification, Notifier, Result, try_targets
 from monitor.notify.service import judge, secrets_of
-from tests.conftest import Mosquitto
+from tests.conftest import Mosquitto, wait_for
 from tests.notify.conftest import NOW, Hand
-from tests.notify.places import WITHIN_S, HttpPlace, MailPlace, silent_port, wait_until
+from tests.notify.places import WITHIN_S, HttpPlace, MailPlace, silent_port
 
 Begin = Callable[..., Notifier]
 
@@ -50,7 +50,7 @@ def test_a_json_target_gets_title_and_body(
     body = place.wait()[0].body
     assert body["title"] == "HIGH, Room 4: SpO2 84 %"
     assert "SpO2 84 % < 85" in body["message"]
-    wait_until(lambda: bool(results))
+    wait_for(lambda: bool(results))
     assert [(one.state, one.attempts, one.final) for one in results] == [("delivered", 1, True)]
 
 
@@ -65,7 +65,7 @@ def test_a_mail_target_gets_the_text_unharmed(
     mail = mail_place.wait()[0]
     assert mail["subject"] == "HIGH, Room 4: SpO2 84 %"
     assert "SpO2 84 % < 85" in mail.get_body(("plain",)).get_content()  # type: ignore[union-attr]
-    wait_until(lambda: states(results) == ["delivered"])
+    wait_for(lambda: states(results) == ["delivered"])
 
 
 def test_an_mqtt_target_publishes(
@@ -81,8 +81,8 @@ def test_an_mqtt_target_publishes(
     listener.subscribe("pager")
     listener.loop_start()
     begin_notifier(Target(id="pager", url=f"mqtt://127.0.0.1:{broker.port}/pager")).submit([message("pager")])
-    wait_until(lambda: bool(heard))
-    wait_until(lambda: states(results) == ["delivered"])
+    wait_for(lambda: bool(heard))
+    wait_for(lambda: states(results) == ["delivered"])
     listener.loop_stop()
     listener.disconnect()
     assert "HIGH, Room 4: SpO2 84 %" in heard[0]
@@ -102,7 +102,7 @@ def test_ntfy_and_gotify_targets_get_their_own_shape(
     assert (first.body["topic"], first.body["title"]) == ("nurses", "HIGH, Room 4: SpO2 84 %")
     assert second.headers["X-Gotify-Key"] == "token123"
     assert "http" not in str({**first.headers, **first.body, **second.headers, **second.body}).lower()
-    wait_until(lambda: sorted(states(results)) == ["delivered", "delivered"])
+    wait_for(lambda: sorted(states(results)) == ["delivered", "delivered"])
 
 
 # --- faults ------------------------------------------------------------------------------------------------
@@ -121,7 +121,7 @@ def test_twenty_stuck_targets_delay_no_other(
     hanging.wait(10)
     dripping.wait(10)
     notifier.submit(message("phone", key=f"alarm-{number}") for number in range(5))
-    wait_until(lambda: states(results) == ["delivered"] * 5)
+    wait_for(lambda: states(results) == ["delivered"] * 5)
     assert {one.target for one in results} == {"phone"}
     assert notifier.waiting() == 20  # no attempt of the others has ended: time stands still
 
@@ -137,11 +137,11 @@ def test_an_attempt_that_does_not_end_is_left_behind(
     place.wait(1)
     place.mood = "200"
     hand.advance(4)
-    wait_until(lambda: states(results) == ["retrying"])
+    wait_for(lambda: states(results) == ["retrying"])
     assert results[0].text == "no answer within 4 s"
     assert results[0].next_at == hand.now() + timedelta(seconds=2)
     hand.advance(2)
-    wait_until(lambda: states(results) == ["retrying", "delivered"])
+    wait_for(lambda: states(results) == ["retrying", "delivered"])
     assert results[-1].attempts == 2
 
 
@@ -154,9 +154,9 @@ def test_a_late_answer_still_counts(
     notifier.submit([message("phone")])
     place.wait(1)
     hand.advance(1)
-    wait_until(lambda: states(results) == ["retrying"])
+    wait_for(lambda: states(results) == ["retrying"])
     place.let_go.set()
-    wait_until(lambda: states(results) == ["retrying", "delivered"])
+    wait_for(lambda: states(results) == ["retrying", "delivered"])
     hand.advance(600)
     assert notifier.waiting() == 0
     assert len(place.arrived) == 1
@@ -170,12 +170,12 @@ def test_a_failed_attempt_is_tried_again_after_two_four_and_eight_seconds(
     notifier = begin_notifier(Target(id="phone", url=f"json://127.0.0.1:{place.port}/"))
     notifier.submit([message("phone")])
     for number, pause_s in enumerate((2, 4, 8), start=1):
-        wait_until(lambda expected=number: len(results) == expected)
+        wait_for(lambda expected=number: len(results) == expected)
         assert results[-1].next_at == hand.now() + timedelta(seconds=pause_s)
         if number == 3:
             place.mood = "200"
         hand.advance(pause_s)
-    wait_until(lambda: states(results) == ["retrying"] * 3 + ["delivered"])
+    wait_for(lambda: states(results) == ["retrying"] * 3 + ["delivered"])
     assert "503" in results[0].text or "error" in results[0].text
     assert len(place.arrived) == 4
     assert notifier.channels() == {}
@@ -188,12 +188,12 @@ def test_a_refusal_is_final_and_makes_the_channel_dead(
     place = http_place("401")
     notifier = begin_notifier(Target(id="phone", url=f"json://127.0.0.1:{place.port}/"))
     notifier.submit([message("phone")])
-    wait_until(lambda: states(results) == ["failed"])
+    wait_for(lambda: states(results) == ["failed"])
     assert results[0].undelivered
     assert set(notifier.channels()) == {"phone"}
     place.mood = "200"
     notifier.submit([message("phone", key="another")])
-    wait_until(lambda: states(results) == ["failed", "delivered"])
+    wait_for(lambda: states(results) == ["failed", "delivered"])
     assert notifier.channels() == {}
 
 
@@ -208,7 +208,7 @@ def test_an_undelivered_high_is_late_after_thirty_seconds(
     hand.advance(29.5)
     assert notifier.channels() == {}
     hand.advance(0.5)
-    wait_until(lambda: states(results) == ["late"])
+    wait_for(lambda: states(results) == ["late"])
     assert (results[0].notification.priority, results[0].at) == ("high", NOW + timedelta(seconds=30))
     assert not results[0].final
     assert results[0].undelivered
@@ -222,10 +222,10 @@ def test_the_next_channel_is_asked_for_once_whatever_happens_then(
     place = http_place("503")
     notifier = begin_notifier(Target(id="phone", url=f"json://127.0.0.1:{place.port}/"))
     notifier.submit([message("phone")])
-    wait_until(lambda: states(results) == ["retrying"])
+    wait_for(lambda: states(results) == ["retrying"])
     place.mood = "403"
     hand.advance(30)
-    wait_until(lambda: "failed" in states(results))
+    wait_for(lambda: "failed" in states(results))
     assert sorted(states(results)) == ["failed", "late", "retrying"]
     assert [one.state for one in results if one.undelivered] == ["late"]
 
@@ -235,7 +235,7 @@ def test_what_is_too_old_is_dropped_and_said(begin_notifier: Begin, results: lis
     notifier = begin_notifier(Target(id="phone", url="json://127.0.0.1:1/"))
     past = NOW - timedelta(hours=2)
     notifier.submit([message("phone", created_at=past, deadline_at=past + timedelta(minutes=5))])
-    wait_until(lambda: bool(results))
+    wait_for(lambda: bool(results))
     assert [(one.state, one.attempts) for one in results] == [("expired", 0)]
 
 
@@ -246,11 +246,11 @@ def test_an_acceptance_cancels_what_waits(
     place = http_place("503")
     notifier = begin_notifier(Target(id="phone", url=f"json://127.0.0.1:{place.port}/"))
     notifier.submit([message("phone"), message("phone", key="other", alarm_id="alarm-2")])
-    wait_until(lambda: states(results) == ["retrying", "retrying"])
+    wait_for(lambda: states(results) == ["retrying", "retrying"])
     notifier.cancel("alarm-1")
     place.mood = "200"
     hand.advance(2)
-    wait_until(lambda: "delivered" in states(results))
+    wait_for(lambda: "delivered" in states(results))
     assert [one.key for one in results if one.state == "delivered"] == ["other"]
     assert notifier.waiting() == 0
     assert len(place.arrived) == 3
@@ -298,7 +298,7 @@ def test_an_address_that_nobody_understands_fails_at_once(
 ) -> None:
     """A mistake of the installer is said in words with the remedy, and is not tried again."""
     begin_notifier(Target(id="typo", url="nosuchservice://x/y")).submit([message("typo"), message("nobody")])
-    wait_until(lambda: len(results) == 2)
+    wait_for(lambda: len(results) == 2)
     said = {one.target: (one.state, one.text) for one in results}
     assert said["typo"][0] == "failed"
     assert "correct it" in said["typo"][1]

@@ -17,10 +17,9 @@ import httpx
 import pytest
 
 from tests.app.test_running_site import Ear, begin_session, ear, report  # noqa: F401  fixtures and words
-from tests.conftest import LOOPBACK, PASSWORD, Mosquitto, Running
+from tests.conftest import LOOPBACK, PASSWORD, Mosquitto, Running, wait_for
 
 SECRET = "a secret for tests that is long enough"
-PATIENCE_S = 90.0  # of a busy machine; the 15 s of R-20 are held where time is made up (test_pair_seeds)
 
 
 class Pager:
@@ -143,9 +142,9 @@ class Two:
         """Start the first, wait until it is active, then the second until it follows."""
         self.one.people(nina="nurse")
         self.one.start()
-        wait(lambda: "is active" in said(self.one), "the first to be active")
+        wait_for(lambda: "is active" in said(self.one), "the first to be active")
         self.other.start()
-        wait(lambda: follows(self.other), "the second to follow")
+        wait_for(lambda: follows(self.other), "the second to follow")
 
 
 def said(monitor: Running) -> str:
@@ -168,15 +167,6 @@ def rows(monitor: Running, query: str) -> list[tuple[Any, ...]]:
         return []
     with sqlite3.connect(f"file:{monitor.store / 'journal.db'}?mode=ro", uri=True, timeout=5) as db:
         return db.execute(query).fetchall()
-
-
-def wait(held: Callable[[], Any], what: str, within_s: float = PATIENCE_S) -> float:
-    """Wait until something holds; return after how many seconds it did."""
-    began = time.monotonic()
-    while not held():
-        assert time.monotonic() - began < within_s, f"{what}: not within {within_s:g} s"
-        time.sleep(0.05)
-    return time.monotonic() - began
 
 
 @pytest.fixture

@@ -14,8 +14,8 @@ import httpx
 import pytest
 
 from tests.app.test_running_site import Ear, begin_session
-from tests.conftest import REPOSITORY, Mosquitto, Running, find_free_port, missing
-from tests.pair.pairs import PATIENCE_S, SECRET, Pager, Patient, Two, said, settings, wait
+from tests.conftest import PATIENCE_S, REPOSITORY, Mosquitto, Running, find_free_port, missing, wait_for
+from tests.pair.pairs import SECRET, Pager, Patient, Two, said, settings
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 
@@ -120,7 +120,7 @@ class Inside(Running):
             except httpx.HTTPError:
                 return False
 
-        wait(answers, f"the pages of {self._namespace}", within_s)
+        wait_for(answers, f"the pages of {self._namespace}", within_s)
 
 
 def test_r_20_a_monitor_that_is_cut_off_is_replaced_never_silent_and_steps_down_when_it_is_back(
@@ -146,19 +146,19 @@ def test_r_20_a_monitor_that_is_cut_off_is_replaced_never_silent_and_steps_down_
         net.cut("a")
         cut_at = time.monotonic()
         patients[0].spo2 = 70
-        gap_s = wait(lambda: "is active" in said(other), "the takeover")
-        wait(lambda: pager.of("Room 1"), "the message of the fall in the gap")
+        gap_s = wait_for(lambda: "is active" in said(other), "the takeover")
+        wait_for(lambda: pager.of("Room 1"), "the message of the fall in the gap")
         print(
             f"\npartition: active after {gap_s:.1f} s, told after {pager.of('Room 1')[0][0] - cut_at:.1f} s"
         )
-        wait(lambda: pager.of("does not confirm the lease"), "what the one cut off tells")
+        wait_for(lambda: pager.of("does not confirm the lease"), "what the one cut off tells")
         assert "steps down" not in said(one)
         net.mend("a")
-        wait(lambda: "steps down" in said(one), "the old one to step down")
-        wait(lambda: said(one).count("monitor a follows") == 2, "the old one to follow")
+        wait_for(lambda: "steps down" in said(one), "the old one to step down")
+        wait_for(lambda: said(one).count("monitor a follows") == 2, "the old one to follow")
         boot, heard = two.boot("bed-1"), len(hearing.heard)
         patients[1].spo2 = 70
-        wait(lambda: two.high("bed-2"), "the alarm of the second room")
+        wait_for(lambda: two.high("bed-2"), "the alarm of the second room")
         spoken = {words["boot_id"] for topic, words, _ in hearing.heard[heard:] if "/beds/" in topic}
         assert spoken == {boot}
     finally:

@@ -6,8 +6,8 @@ import time
 
 import pytest
 
-from tests.conftest import LOOPBACK, Running
-from tests.pair.pairs import Patient, Two, follows, go_on, rows, said, stop, wait
+from tests.conftest import LOOPBACK, Running, wait_for
+from tests.pair.pairs import Patient, Two, follows, go_on, rows, said, stop
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 
@@ -15,7 +15,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 def fall(patient: Patient, two: Two, bed: str) -> str:
     """Let a patient's SpO2 fall; return the id of the high alarm that is told."""
     patient.spo2 = 70
-    wait(lambda: two.high(bed), f"the alarm of {bed} on the broker")
+    wait_for(lambda: two.high(bed), f"the alarm of {bed} on the broker")
     return two.high(bed)[0]["alarm_id"]
 
 
@@ -31,24 +31,24 @@ def test_r_20_the_other_takes_over_from_a_killed_monitor_and_back_and_misses_not
     two.one.kill()
     killed = time.monotonic()
     patients[0].spo2 = 70  # falls while nobody is there
-    gap_s = wait(lambda: "is active" in said(two.other), "the takeover")
-    wait(lambda: two.high("bed-1"), "the alarm on the broker")
-    wait(lambda: two.pager.of("Room 1"), "the message")
+    gap_s = wait_for(lambda: "is active" in said(two.other), "the takeover")
+    wait_for(lambda: two.high("bed-1"), "the alarm on the broker")
+    wait_for(lambda: two.pager.of("Room 1"), "the message")
     told_s = two.pager.of("Room 1")[0][0] - killed
     print(f"\nkill: active after {gap_s:.1f} s, message of a fall in the gap after {told_s:.1f} s")
     again = two.high("bed-2")[0]
     assert (again["alarm_id"], again["acknowledged_by"]) == (known, "nina")
     until = patients[0].sent
-    wait(lambda: newest(two.other) >= until, "the readings")
+    wait_for(lambda: newest(two.other) >= until, "the readings")
     missing = set(range(since, until)) - sequences(two.other)
     assert not missing, f"readings {sorted(missing)[:5]} are in no journal"
     two.one.start()
-    wait(lambda: follows(two.one), "the first to follow")
+    wait_for(lambda: follows(two.one), "the first to follow")
     time.sleep(2.5)
     two.other.kill()
-    back_s = wait(lambda: said(two.one).count("is active") == 2, "the way back")
+    back_s = wait_for(lambda: said(two.one).count("is active") == 2, "the way back")
     print(f"kill of the other: active after {back_s:.1f} s")
-    wait(lambda: two.high("bed-2") and two.high("bed-1"), "both alarms")
+    wait_for(lambda: two.high("bed-2") and two.high("bed-1"), "both alarms")
     assert two.high("bed-2")[0]["alarm_id"] == known
 
 
@@ -73,16 +73,16 @@ def test_r_20_a_frozen_monitor_that_wakes_steps_down_before_it_says_a_word(
     stop(two.one)
     frozen = time.monotonic()
     patients[0].spo2 = 70
-    gap_s = wait(lambda: "is active" in said(two.other), "the takeover")
-    wait(lambda: two.pager.of("Room 1"), "the message")
+    gap_s = wait_for(lambda: "is active" in said(two.other), "the takeover")
+    wait_for(lambda: two.pager.of("Room 1"), "the message")
     print(f"\nfreeze: active after {gap_s:.1f} s, told after {two.pager.of('Room 1')[0][0] - frozen:.1f} s")
     boot = two.boot("bed-1")
     heard, told = len(two.ear.heard), len(two.pager.got)
     go_on(two.one)
-    wait(lambda: "steps down" in said(two.one), "the old one to step down")
-    wait(lambda: said(two.one).count("monitor a follows") == 2, "the old one to follow")
+    wait_for(lambda: "steps down" in said(two.one), "the old one to step down")
+    wait_for(lambda: said(two.one).count("monitor a follows") == 2, "the old one to follow")
     fall(patients[1], two, "bed-2")
-    wait(lambda: two.pager.of("Room 2"), "the message of the second room")
+    wait_for(lambda: two.pager.of("Room 2"), "the message of the second room")
     spoken = [words for topic, words, _ in two.ear.heard[heard:] if "/beds/" in topic]
     assert spoken
     assert {one["boot_id"] for one in spoken} == {boot}
@@ -95,11 +95,11 @@ def test_r_20_a_planned_stop_hands_over_at_once(two: Two, patients: list[Patient
     two.start()
     two.begin_sessions(two.one)
     assert two.one.stop() == 0
-    gap_s = wait(lambda: "is active" in said(two.other), "the takeover")
+    gap_s = wait_for(lambda: "is active" in said(two.other), "the takeover")
     print(f"\nplanned stop: active {gap_s:.1f} s after the end of the other")
     assert "claims the lease" in said(two.other)
     patients[0].spo2 = 70
-    wait(lambda: two.pager.of("Room 1"), "the message")
+    wait_for(lambda: two.pager.of("Room 1"), "the message")
 
 
 def test_p_46_both_hold_the_same_log_and_a_monitor_with_another_secret_never_takes_over(
@@ -107,24 +107,24 @@ def test_p_46_both_hold_the_same_log_and_a_monitor_with_another_secret_never_tak
 ) -> None:
     """P-46, AL-50: what is followed is the same outcome by outcome; a wrong secret is told, not obeyed."""
     two.other.start()  # first, so that it hears the other from the beginning
-    wait(lambda: "is active" in said(two.other), "the second alone")
+    wait_for(lambda: "is active" in said(two.other), "the second alone")
     two.other.kill()
     two.one.people(nina="nurse")
     two.one.start()
-    wait(lambda: "is active" in said(two.one), "the first")
+    wait_for(lambda: "is active" in said(two.one), "the first")
     two.other.start()
-    wait(lambda: follows(two.other), "the second to follow")
+    wait_for(lambda: follows(two.other), "the second to follow")
     two.begin_sessions(two.one)
     fall(patients[0], two, "bed-1")
     last = "SELECT body FROM outcome WHERE bed_id LIKE 'bed-%' ORDER BY id DESC LIMIT 3"
-    wait(lambda: rows(two.one, last) == rows(two.other, last), "the same outcomes")
+    wait_for(lambda: rows(two.one, last) == rows(two.other, last), "the same outcomes")
     assert len(rows(two.other, last)) == 3
     assert (two.other.store / "users.json").read_bytes() == (two.one.store / "users.json").read_bytes()
     two.other.stop()
     monkeypatch.setenv("AFTERWATCH_TEST_PAIR", "another secret, just as long as that")
     before = said(two.other).count("is active")
     two.other.start()
-    wait(lambda: "both monitors need the same secret" in said(two.other), "the word about the secret")
+    wait_for(lambda: "both monitors need the same secret" in said(two.other), "the word about the secret")
     time.sleep(8)
     assert said(two.other).count("is active") == before
     assert said(two.one).count("steps down") == 0

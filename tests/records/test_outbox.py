@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -25,7 +24,7 @@ from monitor.records import outbox as module
 from monitor.records.outbox import FILE, Outbox
 from monitor.series.embedded import Embedded
 from monitor.snapshot import dump_protocol
-from tests.conftest import Running, find_free_port
+from tests.conftest import Running, find_free_port, wait_for
 from tests.records.conftest import Answer, Stub
 from tests.records.scene import CUFF, PRESSURE, REPOSITORY, SIGNER, START, Play, begin
 
@@ -273,7 +272,7 @@ def test_its_thread_tells_of_trouble_and_of_its_end(house: House, stub: Stub) ->
     house.session(0)
     started = house.outbox(told.append)
     started.start()
-    await_until(lambda: bool(told) and told[-1] == "")
+    wait_for(lambda: bool(told) and told[-1] == "")
     assert told[0].startswith("1 record is waiting")
     assert len(house.arrived()) == 1
 
@@ -295,10 +294,10 @@ def test_the_running_house_pushes_and_shows_a_refusal_at_the_station(
             sign,
         ):
             assert house.monitor.submit("bed-1", one).result(30).durable
-        await_until(lambda: "fhir" in station(house))
+        wait_for(lambda: "fhir" in station(house))
         assert station(house)["fhir"].endswith("s1: HTTP 422 Unprocessable Entity")
         assert house.monitor.submit("bed-1", sign).result(30).durable
-        await_until(lambda: "fhir" not in station(house))
+        wait_for(lambda: "fhir" not in station(house))
         assert [key for key in stub.kept if key.startswith("Encounter?")]
     finally:
         house.stop()
@@ -307,11 +306,3 @@ def test_the_running_house_pushes_and_shows_a_refusal_at_the_station(
 def station(house: HouseSite) -> dict[str, str]:
     """Return the alarms of the station: their key and their words."""
     return {alarm.key: alarm.text for alarm in list(house.monitor.station_bed().alarms.values())}
-
-
-def await_until(condition: Callable[[], bool]) -> None:
-    """Wait for what another thread does."""
-    deadline = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)

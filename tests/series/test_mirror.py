@@ -10,7 +10,7 @@ import signal
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -24,6 +24,7 @@ from monitor.series import mirror as module
 from monitor.series.embedded import Embedded
 from monitor.series.influx import Influx, Unreachable
 from monitor.series.mirror import CURSOR, Mirror, read_cursor
+from tests.conftest import wait_for
 from tests.core.scene import Scene
 from tests.series.conftest import Store, Value
 
@@ -70,14 +71,6 @@ def follow(folder: Path, store: Store, site: str, batch: int = 2000) -> Mirror:
     assert mirror.lag() == 0
     mirror.stop()
     return mirror
-
-
-def until(condition: Callable[[], bool], within_s: float = 20.0) -> None:
-    """Wait for something that another thread does."""
-    deadline = time.monotonic() + within_s
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come to it in time"
-        time.sleep(0.02)
 
 
 # --- once each ----------------------------------------------------------------------------------------------
@@ -217,17 +210,17 @@ def test_r_18_a_store_that_is_down_is_a_number_and_then_a_reason(
     mirror = Mirror(tmp_path, influx_store.settings, site, hear)
     mirror.start()
     assert heard.wait(20)
-    until(lambda: influx_store.passage.seen["write"] >= 3)
+    wait_for(lambda: influx_store.passage.seen["write"] >= 3)
     assert mirror.lag() > 3600
     assert len(told) == 1
     assert "503" in told[0][1]
     assert "more than 300 s behind" in told[0][1]
     influx_store.passage.always = "pass"
-    until(lambda: mirror.lag() == 0)
-    until(lambda: len(told) == 2)
+    wait_for(lambda: mirror.lag() == 0)
+    wait_for(lambda: len(told) == 2)
     assert told[1] == (0.0, "")
     fill(tmp_path, range(100, 130))  # while it follows
-    until(lambda: influx_store.values(site) == expected(tmp_path))
+    wait_for(lambda: influx_store.values(site) == expected(tmp_path))
     mirror.stop()
     assert len(told) == 2
 
@@ -274,7 +267,7 @@ def test_p_54_a_refused_point_is_named_and_holds_up_nothing(
     journal.close()
     mirror = Mirror(tmp_path, influx_store.settings, site, lambda _, why: told.append(why))
     mirror.start()
-    until(lambda: bool(told) and not mirror.lag())
+    wait_for(lambda: bool(told) and not mirror.lag())
     mirror.stop()
     assert mirror.refused == 1
     assert "refused points for good" in told[-1]

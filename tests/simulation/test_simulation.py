@@ -23,6 +23,8 @@ from tests.simulation.tasks import BEGINNING
 from tests.simulation.troubles import Swarm
 from tests.simulation.world import Figures, World, protocols
 
+pytestmark = pytest.mark.slow
+
 SEEDS, A_TEST = 1000, 50
 PROVED = int(os.environ.get("AFTERWATCH_SIMULATION_SEEDS", "100000"))
 FIRST_PROVED = int(os.environ.get("AFTERWATCH_SIMULATION_FIRST", "1000000"))

@@ -11,6 +11,8 @@ from simulators.exercise import run_fast
 from simulators.report import as_text
 from tests.simulators.hands import by_core
 
+pytestmark = pytest.mark.slow
+
 DRILLS = sorted(folder().glob("*.toml"))
 
 

@@ -19,6 +19,8 @@ from simulators.plan import build_ward, plan_ward
 from tests.conftest import Mosquitto
 from tests.simulators.hands import REPOSITORY, by_core, drill, ear
 
+pytestmark = pytest.mark.slow
+
 START = datetime(2026, 11, 23, 10, tzinfo=UTC)
 # Of the stream of `drill ward --print --beds 6 --seed 7 --for 300` from START, on CPython 3.11 and x86-64.
 PINNED = "3794c833bdbd47d0c82b13a9370b1dce48e4dedb4445b3ce2759e115b3176a02"

@@ -22,10 +22,10 @@ from monitor.__main__ import UNREACHABLE
 from monitor.mqtt import RECEIVE_MAXIMUM
 from monitor.safekeeping import verify
 from tests.app.test_running_site import Ear, begin_session, urgent
-from tests.conftest import LOOPBACK, Mosquitto, Running, program
+from tests.conftest import LOOPBACK, Mosquitto, Running, program, wait_for
 from tests.pair.pairs import Pager
 from tests.soak.publishing import ROOT, Ward
-from tests.soak.test_faults_for_real import stored, wait_for
+from tests.soak.test_faults_for_real import stored
 
 TOLD_S = 5.0  # R-04; printed, and not held against a busy machine
 DEVICE = "soak-1"
@@ -119,27 +119,27 @@ def test_r_04_while_the_disk_refuses_alarms_are_told_and_nothing_is_confirmed(
     ward, ear = Ward(broker.port, 1), Ear(broker.port)
     with closing(begin_session(monitor)) as http:
         ward.start()
-        wait_for(lambda: committed(ear) > 3, "the first durable readings", 30)
+        wait_for(lambda: committed(ear) > 3, "the first durable readings", within_s=30)
         disk.refuse()
         broken_at = time.monotonic()
-        wait_for(lambda: station(ear, "start"), "the technical alarm", 30)
+        wait_for(lambda: station(ear, "start"), "the technical alarm", within_s=30)
         told_s = time.monotonic() - broken_at
         before = committed(ear)
         assert http.get("/healthz").status_code == 503
         ward.ill.add(1)
         fell_at = time.monotonic()
-        wait_for(lambda: urgent(ear), "the alarm of a falling saturation", 60)
-        wait_for(lambda: pager.of("SpO2"), "the message about it", 30)
+        wait_for(lambda: urgent(ear), "the alarm of a falling saturation", within_s=60)
+        wait_for(lambda: pager.of("SpO2"), "the message about it", within_s=30)
         print(f"{how}: told after {told_s:.1f} s; a fall after {time.monotonic() - fell_at:.1f} s")
         answer = durable(http, urgent(ear)[0])
         assert answer.status_code < 300
         assert answer.json()["durable"] is False
         assert committed(ear) == before, "something was confirmed that is on no disk"
         disk.mend()
-        wait_for(lambda: station(ear, "end"), "the end of the technical alarm", 30)
+        wait_for(lambda: station(ear, "end"), "the end of the technical alarm", within_s=30)
         ward.stop()
-        wait_for(lambda: stored(monitor) == ward.sent[1], "every reading, once", 30)
-        wait_for(lambda: committed(ear) == ward.sent[1] - 1, "all confirmed", 30)
+        wait_for(lambda: stored(monitor) == ward.sent[1], "every reading, once", within_s=30)
+        wait_for(lambda: committed(ear) == ward.sent[1] - 1, "all confirmed", within_s=30)
         assert http.get("/healthz").status_code == 200
     ear.end()
     assert monitor.stop() == 0
@@ -171,15 +171,17 @@ def test_r_04_a_disk_that_refuses_for_long_does_not_stop_the_broker_from_bringin
     ward, ear = Ward(broker.port, 1), Ear(broker.port)
     with closing(begin_session(monitor)):
         ward.start()
-        wait_for(lambda: committed(ear) > 3, "the first durable readings", 30)
+        wait_for(lambda: committed(ear) > 3, "the first durable readings", within_s=30)
         disk.refuse()
-        wait_for(lambda: station(ear, "start"), "the technical alarm", 30)
+        wait_for(lambda: station(ear, "start"), "the technical alarm", within_s=30)
         flood(broker.port, "oximeter-2", RECEIVE_MAXIMUM + 1000)
         ward.ill.add(1)
-        wait_for(lambda: urgent(ear), "the alarm of a falling saturation", 120)
+        wait_for(lambda: urgent(ear), "the alarm of a falling saturation", within_s=120)
         disk.mend()
         ward.stop()
-        wait_for(lambda: stored(monitor) == ward.sent[1] + RECEIVE_MAXIMUM + 1000, "every reading", 120)
+        wait_for(
+            lambda: stored(monitor) == ward.sent[1] + RECEIVE_MAXIMUM + 1000, "every reading", within_s=120
+        )
     ear.end()
 
 
@@ -198,7 +200,7 @@ def flood(port: int, device: str, count: int) -> None:
             "values": {"spo2": 97, "pulse_rate": 70},
         }
         client.publish(f"{ROOT}/devices/{device}/report", json.dumps(said), qos=1)
-    wait_for(lambda: not client._out_messages, "the broker's word for all of them", 120)
+    wait_for(lambda: not client._out_messages, "the broker's word for all of them", within_s=120)
     client.disconnect()
     client.loop_stop()
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.app.test_running_site import Ear, begin_session, rows
-from tests.conftest import Mosquitto, Running, program
+from tests.conftest import Mosquitto, Running, program, wait_for
 from tests.soak.publishing import Cable, Ward
 
 NOTICED_S = 45.0  # 1.5 × the keepalive of 20 s, and the retries
@@ -26,14 +26,6 @@ def stored(monitor: Running) -> int:
         return int(rows(monitor, query)[0][0])
     except sqlite3.OperationalError:
         return 0
-
-
-def wait_for(held: Callable[[], object], what: str, within_s: float) -> None:
-    """Wait until something holds."""
-    deadline = time.monotonic() + within_s
-    while not held():
-        assert time.monotonic() < deadline, f"{what} did not come within {within_s:g} s"
-        time.sleep(0.1)
 
 
 @pytest.fixture
@@ -62,19 +54,19 @@ def test_r_08_a_half_open_connection_is_noticed_and_costs_no_reading(
     monitor.people(nina="nurse")
     monitor.start()
     with closing(begin_session(monitor)) as http:
-        wait_for(lambda: http.get("/healthz").status_code == 200, "the link to the broker", 30)
+        wait_for(lambda: http.get("/healthz").status_code == 200, "the link to the broker", within_s=30)
         time.sleep(2)  # until the subscription is there too
         ward, ear = Ward(broker.port, 3), Ear(broker.port)
         ward.start()
-        wait_for(lambda: stored(monitor) > 10, "the first readings", 20)
+        wait_for(lambda: stored(monitor) > 10, "the first readings", within_s=20)
         between.carries.clear()
         raised = "SELECT 1 FROM outcome WHERE outcome='AlarmRaised' AND body LIKE '%\"link\"%'"
         wait_for(lambda: rows(monitor, raised), "the alarm `link`", NOTICED_S)
         between.carries.set()
         over = "SELECT 1 FROM outcome WHERE outcome='AlarmEnded' AND body LIKE '%\"link\"%'"
-        wait_for(lambda: rows(monitor, over), "the end of the alarm `link`", 30)
+        wait_for(lambda: rows(monitor, over), "the end of the alarm `link`", within_s=30)
         ward.stop()
-        wait_for(lambda: stored(monitor) == sum(ward.sent), "every reading", 30)
+        wait_for(lambda: stored(monitor) == sum(ward.sent), "every reading", within_s=30)
         ear.end()
 
 
@@ -91,13 +83,13 @@ def test_r_08_a_slow_network_delays_and_loses_nothing(
     monitor.people(nina="nurse")
     monitor.start()
     with closing(begin_session(monitor)) as http:
-        wait_for(lambda: http.get("/healthz").status_code == 200, "the link to the broker", 30)
+        wait_for(lambda: http.get("/healthz").status_code == 200, "the link to the broker", within_s=30)
         time.sleep(2)  # until the subscription is there too
         ward = Ward(broker.port, 2)
         ward.start()
         time.sleep(20)
         ward.stop()
-        wait_for(lambda: stored(monitor) == sum(ward.sent), "every reading", 30)
+        wait_for(lambda: stored(monitor) == sum(ward.sent), "every reading", within_s=30)
     silent = rows(
         monitor, "SELECT body FROM outcome WHERE outcome='AlarmRaised' AND body LIKE '%\"no-data:%'"
     )
@@ -135,7 +127,7 @@ def test_al_13_a_wall_clock_that_jumps_moves_no_timer(
     with closing(begin_session(monitor)) as http:
         ward, ear = Ward(broker.port, 1), Ear(broker.port)
         ward.start()
-        wait_for(lambda: stored(monitor) > 12, "the first readings", 20)
+        wait_for(lambda: stored(monitor) > 12, "the first readings", within_s=20)
         drifts = []
         before = len(rows(monitor, "SELECT 1 FROM outcome WHERE outcome LIKE 'Alarm%' AND bed_id='bed-1'"))
         for step in ("3600", "-3600"):
@@ -144,7 +136,7 @@ def test_al_13_a_wall_clock_that_jumps_moves_no_timer(
             found = [one for one in http.get("/metrics").text.splitlines() if "clock_drift_s" in one]
             drifts.append(float(found[0].rsplit(" ", 1)[1]))
         ward.stop()
-        wait_for(lambda: stored(monitor) == sum(ward.sent), "every reading", 20)
+        wait_for(lambda: stored(monitor) == sum(ward.sent), "every reading", within_s=20)
         after = rows(monitor, "SELECT body FROM outcome WHERE outcome LIKE 'Alarm%' AND bed_id='bed-1'")
         beat = ear.of("monitor/status")[-1]
         ear.end()

@@ -13,6 +13,8 @@ import pytest
 
 from tests.conftest import PASSWORD, Mosquitto, Running
 
+pytestmark = pytest.mark.slow
+
 DRILL = """
 title = "Saturation is low for half a minute"
 teaches = "Look at the patient."

@@ -18,6 +18,8 @@ from tests.web.small_house import SmallHouse
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
+pytestmark = pytest.mark.slow
+
 RATE = 16_000
 RENDER = """async ([priority, seconds, rate, path]) => {
   const { rendered } = await import(path);
