@@ -20,8 +20,8 @@ import pytest
 from monitor.config import Series
 from monitor.series.influx import Influx, Unreachable
 from monitor.series.mirror import Mirror, read_cursor
-from tests.conftest import LOOPBACK
-from tests.series.test_mirror import fill, until
+from tests.conftest import LOOPBACK, wait_for
+from tests.series.test_mirror import fill
 
 SITE, READINGS = "s", 30
 
@@ -198,7 +198,7 @@ def test_p_54_a_store_is_not_pressed_before_the_time_it_names(tmp_path: Path, or
     mirror = Mirror(tmp_path, oracle.settings, SITE)
     mirror._ended = Ended()
     mirror.start()
-    until(lambda: len(waits) == 3)
+    wait_for(lambda: len(waits) == 3)
     mirror.stop()
     assert min(waits) >= 7.0
 
