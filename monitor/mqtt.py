@@ -26,6 +26,7 @@ from paho.mqtt.properties import Properties
 from monitor import wire
 from monitor.clock import Clock
 from monitor.config import Broker
+from monitor.wire import Envelope
 
 KEEPALIVE_S = 20  # the broker speaks our last will after 1.5 of these
 SESSION_KEPT_S = 7 * 86400  # how long the broker keeps what we have not heard
@@ -35,17 +36,6 @@ FIRST_RETRY_S, LAST_RETRY_S = 0.5, 5.0
 ASK_AGAIN_S = 0.1  # whether we may connect
 V5, V311 = MQTTProtocolVersion.MQTTv5, MQTTProtocolVersion.MQTTv311
 PLAIN = "AFTERWATCH_PLAIN_PAHO"  # set to 1: without ``wire``
-
-
-class Envelope(NamedTuple):
-    """One message as it came; ``mid`` and ``connection`` are what its confirmation needs (0: none is due)."""
-
-    topic: str
-    payload: bytes
-    received_at: datetime
-    retained: bool = False
-    mid: int = 0
-    connection: int = 0
 
 
 class Inbox(Protocol):
@@ -122,7 +112,8 @@ class Link:
 
     def _make(self) -> paho.Client:
         broker = self._broker
-        kind = paho.Client if os.environ.get(PLAIN) == "1" else partial(wire.Client, take=self._on_messages)
+        fast = partial(wire.Client, take=self._inbox.put, stamp=self._stamp)
+        kind = paho.Client if os.environ.get(PLAIN) == "1" else fast
         client = kind(
             CallbackAPIVersion.VERSION2,
             client_id=broker.client_id,
@@ -227,16 +218,11 @@ class Link:
         except UnicodeDecodeError:
             topic = "(a topic that is not UTF-8)"
         mid = message.mid if message.qos else 0
-        self._on_messages([wire.Message(topic, bytes(message.payload), message.retain, mid)])
+        now, connection = self._stamp()
+        self._inbox.put([Envelope(topic, bytes(message.payload), now, message.retain, mid, connection)])
 
-    def _on_messages(self, messages: list[wire.Message]) -> None:
-        now, connection = self._clock.now(), self.connection
-        self._inbox.put(
-            [
-                Envelope(topic, payload, now, retained, mid, connection)
-                for topic, payload, retained, mid in messages
-            ]
-        )
+    def _stamp(self) -> tuple[datetime, int]:
+        return self._clock.now(), self.connection
 
 
 def presence(state: str, boot_id: str, **more: Any) -> bytes:

@@ -189,14 +189,13 @@ class Levels:
     def add(self, row: tuple[Any, ...], report: Report) -> None:
         """Take in a report and its row (``row_of``)."""
         bed, at, device = row[:3]
-        if row[9] is not None:
-            for _, span, slot, _, *ends in level_of(device, at, bed, row[9]):
-                if span == LEVELS[0]:
-                    self.widen((device, slot, bed), ends)
-            return
-        found = self._of((device, at // (LEVELS[0] * 1_000_000), bed))
-        for one in report.observations:
-            _widen(found, 2 * _PLACE[one.metric], one.value)
+        unit = LEVELS[0] * 1_000_000
+        found = self._of((device, at // unit, bed))
+        for metric, value, _, _, own_time in report.observations:
+            if own_time is None:
+                _widen(found, 2 * _PLACE[metric], value)
+            else:
+                _widen(self._of((device, micros(own_time) // unit, bed)), 2 * _PLACE[metric], value)
 
     def widen(self, key: tuple[int, int, int], ends: Sequence[float | None]) -> None:
         """Take in lowest and highest of an interval of a device, slot and bed."""

@@ -15,6 +15,7 @@ import ssl
 import threading
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from datetime import datetime
 from typing import Any, NamedTuple
 
 import paho.mqtt.client as paho
@@ -25,60 +26,64 @@ PUBLISH, UP_TO_QOS_1 = 0x30, 0xF4  # of the first byte: the kind, and the QoS bi
 _NOT_NOW = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 
 
-class Message(NamedTuple):
-    """One PUBLISH; ``mid`` is 0 at QoS 0."""
+class Envelope(NamedTuple):
+    """One message as it came; ``mid`` and ``connection`` are what its confirmation needs (0: none is due)."""
 
     topic: str
     payload: bytes
-    retained: bool
-    mid: int
+    received_at: datetime
+    retained: bool = False
+    mid: int = 0
+    connection: int = 0
 
 
 class Cut(NamedTuple):
     """What lies at the front of what was read.
 
-    ``messages`` end at ``end``, where the next packet begins: it is of ``foreign`` bytes and paho's, or (0)
+    ``envelopes`` end at ``end``, where the next packet begins: it is of ``foreign`` bytes and paho's, or (0)
     it is not whole yet.
     """
 
-    messages: list[Message]
+    envelopes: list[Envelope]
     end: int
     foreign: int
 
 
-def cut(read: bytes, *, v5: bool) -> Cut:
-    """Cut every plain PUBLISH out of the front of ``read``."""
-    found: list[Message] = []
+def cut(read: bytes, v5: bool, now: datetime, connection: int = 0) -> Cut:
+    """Cut every plain PUBLISH out of the front of ``read``, which came ``now`` on a connection.
+
+    Written out in one piece: this is done for each message, and a call costs as much as all it does.
+    """
+    found: list[Envelope] = []
+    keep, make = found.append, tuple.__new__
     at, size = 0, len(read)
     while at + 2 <= size:
         head, length, body = read[at], read[at + 1], at + 2
         if length > 127:
-            length, body = _remaining_length(read, at + 1)
-            if not body:
-                break
+            if body < size and (more := read[body]) < 128:
+                length, body = length & 127 | more << 7, body + 1
+            else:
+                length, body = _remaining_length(read, at + 1)
+                if not body:
+                    break
         end = body + length
         if end > size:
             break
-        message = _plain(read, head, body, end, v5) if head & UP_TO_QOS_1 == PUBLISH and length > 2 else None
-        if message is None:
+        if head & UP_TO_QOS_1 != PUBLISH or length < 3:
             return Cut(found, at, end - at)
-        found.append(message)
+        mid_at = body + 2 + (read[body] << 8 | read[body + 1])
+        payload_at = mid_at + (head & 2) + v5
+        if payload_at > end or mid_at == body + 2 or (v5 and read[payload_at - 1]):
+            return Cut(found, at, end - at)  # there is something unusual about it
+        try:
+            topic = read[body + 2 : mid_at].decode()
+        except UnicodeDecodeError:
+            return Cut(found, at, end - at)
+        mid = read[mid_at] << 8 | read[mid_at + 1] if head & 2 else 0
+        retained = head & 1 == 1
+        keep(make(Envelope, (topic, read[payload_at:end], now, retained, mid, connection)))
         at = end
     return Cut(found, at, 0)
-
-
-def _plain(read: bytes, head: int, body: int, end: int, v5: bool) -> Message | None:
-    """Return the PUBLISH between ``body`` and ``end``; ``None`` when there is anything unusual about it."""
-    mid_at = body + 2 + (read[body] << 8 | read[body + 1])
-    payload_at = mid_at + (head & 2) + v5
-    if payload_at > end or mid_at == body + 2 or (v5 and read[payload_at - 1]):
-        return None
-    try:
-        topic = read[body + 2 : mid_at].decode()
-    except UnicodeDecodeError:
-        return None
-    mid = read[mid_at] << 8 | read[mid_at + 1] if head & 2 else 0
-    return Message(topic, read[payload_at:end], bool(head & 1), mid)
 
 
 def _remaining_length(read: bytes, at: int) -> tuple[int, int]:
@@ -94,12 +99,16 @@ def _remaining_length(read: bytes, at: int) -> tuple[int, int]:
     return (0, at + 4) if len(read) >= at + 4 else (0, 0)
 
 
+Take = Callable[[list[Envelope]], None]
+Stamp = Callable[[], tuple[datetime, int]]
+
+
 class Wire:
     """A socket as paho sees it. ``recv`` and ``pending`` are of paho's thread; anyone may write."""
 
-    def __init__(self, line: Any, v5: bool, take: Callable[[list[Message]], None]) -> None:
+    def __init__(self, line: Any, v5: bool, take: Take, stamp: Stamp) -> None:
         """Stand between ``line``, a connected socket, and paho; ``take`` gets what is cut, in order."""
-        self._line, self._v5, self._take = line, v5, take
+        self._line, self._v5, self._take, self._stamp = line, v5, take, stamp
         self._lock = threading.Lock()
         self._read = b""  # begins where a packet begins
         self._foreign = memoryview(b"")  # the rest of a whole packet that is paho's
@@ -135,12 +144,12 @@ class Wire:
         """Hand on what is in the front of the buffer; say whether a packet of paho's is next."""
         if not self._more:
             return False
-        messages, end, foreign = cut(self._read, v5=self._v5)
+        envelopes, end, foreign = cut(self._read, self._v5, *self._stamp())
         self._foreign = memoryview(self._read)[end : end + foreign]
         self._read = self._read[end + foreign :]
         self._more = foreign > 0
-        if messages:
-            self._take(messages)
+        if envelopes:
+            self._take(envelopes)
         return foreign > 0
 
     def pending(self) -> int:
@@ -175,15 +184,15 @@ class Wire:
 class Client(paho.Client):
     """A paho client whose messages come in bulk; ``take`` gets them in paho's thread, in their order."""
 
-    def __init__(self, *arguments: Any, take: Callable[[list[Message]], None], **more: Any) -> None:
-        """Make a client with paho's arguments."""
+    def __init__(self, *arguments: Any, take: Take, stamp: Stamp, **more: Any) -> None:
+        """Make a client with paho's arguments; ``stamp`` says when and on which connection something came."""
         self._wire: Wire | None = None
         super().__init__(*arguments, **more)
-        self._take = take
+        self._take, self._stamp = take, stamp
 
     def _create_socket(self) -> Any:
         line = super()._create_socket()
-        self._wire = Wire(line, self._protocol == MQTTProtocolVersion.MQTTv5, self._take)
+        self._wire = Wire(line, self._protocol == MQTTProtocolVersion.MQTTv5, self._take, self._stamp)
         return self._wire
 
     def want_write(self) -> bool:

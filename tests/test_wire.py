@@ -10,6 +10,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -26,9 +27,11 @@ from paho.mqtt.properties import Properties
 from monitor import mqtt, wire
 from monitor.clock import SystemClock
 from monitor.config import Broker
-from monitor.mqtt import Envelope, Link, Will
+from monitor.mqtt import Link, Will
+from monitor.wire import Envelope
 from tests.conftest import LOOPBACK, Mosquitto, find_free_port, program, wait_for
 
+NOW = datetime(2026, 11, 27, 9, tzinfo=UTC)
 WITHIN_S = 15.0
 V5, V311 = MQTTProtocolVersion.MQTTv5, MQTTProtocolVersion.MQTTv311
 
@@ -385,8 +388,8 @@ def test_p_01_cutting_gives_what_pahos_parser_gives_and_leaves_it_the_rest(
     places = sorted(data.draw(st.lists(st.integers(0, len(stream)), max_size=10)))
     ends = [0, *places, len(stream)]
     pieces = [stream[a:b] for a, b in pairwise(ends) if a < b]
-    order: list[bytes | wire.Message] = []
-    one = wire.Wire(Fed(pieces), v5, order.extend)
+    order: list[bytes | Envelope] = []
+    one = wire.Wire(Fed(pieces), v5, order.extend, lambda: (NOW, 7))
     while pieces or one.pending():
         try:
             piece = one.recv(data.draw(st.integers(1, 400)))
@@ -398,17 +401,18 @@ def test_p_01_cutting_gives_what_pahos_parser_gives_and_leaves_it_the_rest(
         while at < len(order) and order[at] == b"":
             at += 1
         found = order[at]
-        if isinstance(found, wire.Message):
+        if isinstance(found, Envelope):
             body = packet[2:] if packet[1] < 128 else packet[3:]
             theirs = _packet.decode_publish(packet[0], body, V5 if v5 else V311)
-            assert found == (theirs.topic.decode(), theirs.payload, theirs.retain, theirs.mid)
+            same = Envelope(theirs.topic.decode(), theirs.payload, NOW, theirs.retain, theirs.mid, 7)
+            assert found == same
             assert theirs.qos < 2
             at += 1
             continue
         left = packet
         while left:
             part = order[at]
-            assert not isinstance(part, wire.Message)
+            assert not isinstance(part, Envelope)
             assert left.startswith(part)
             left, at = left[len(part) :], at + 1
     assert at == len(order)
@@ -426,7 +430,7 @@ def test_p_01_plain_messages_are_all_cut(packets: list[bytes]) -> None:
             topic.decode()
         except UnicodeDecodeError:
             plain = False
-        assert bool(wire.cut(packet, v5=True).messages) == bool(plain)
+        assert bool(wire.cut(packet, True, NOW).envelopes) == bool(plain)
 
 
 class Slow:
@@ -448,7 +452,7 @@ class Slow:
 def test_p_01_what_a_full_socket_does_not_take_goes_first_later() -> None:
     """P-01: confirmations that did not fit are sent before anything newer, and none is lost."""
     slow = Slow()
-    one = wire.Wire(slow, v5=True, take=lambda _: None)
+    one = wire.Wire(slow, v5=True, take=lambda _: None, stamp=lambda: (NOW, 7))
     one.confirm([1, 2])
     one.send(b"later")
     assert one.unsent

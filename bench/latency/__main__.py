@@ -17,6 +17,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from statistics import quantiles
 from typing import NamedTuple
@@ -56,7 +57,7 @@ def drive(port: int, beds: int, rate: int, seconds: float) -> Times:
         if heard in readable:
             rest += heard.recv(262_144)
             now = time.monotonic()
-            messages, end, foreign = cut(rest, v5=False)
+            messages, end, foreign = cut(rest, v5=False, now=datetime.now(UTC))
             rest = rest[end + foreign :]
             heard.sendall(b"".join(b"\x40\x02" + one.mid.to_bytes(2, "big") for one in messages if one.mid))
             for one in messages:

@@ -10,7 +10,8 @@ import queue
 import time
 from collections.abc import Callable
 
-from monitor.mqtt import RECEIVE_MAXIMUM, Envelope
+from monitor.mqtt import RECEIVE_MAXIMUM
+from monitor.wire import Envelope
 
 CAPACITY = RECEIVE_MAXIMUM + 5_000  # all that a broker may send unconfirmed, and some at QoS 0
 WAIT_S = 0.005
@@ -23,43 +24,49 @@ class Inbox:
 
     def __init__(self, link_changed: Callable[[bool, str], None]) -> None:
         """Begin empty; ``link_changed`` is run by the loop when the link to the broker changes."""
-        self._messages: queue.SimpleQueue[Envelope | None] = queue.SimpleQueue()
+        self._heaps: queue.SimpleQueue[list[Envelope]] = queue.SimpleQueue()
+        self._heap: list[Envelope] = []  # what is being taken, and from where on
+        self._at = 0
+        self._put = self._taken = 0  # how many messages; each is counted by one thread
         self._asks: queue.SimpleQueue[Ask] = queue.SimpleQueue()
         self._link_changed = link_changed
 
     def put(self, several: list[Envelope]) -> None:
-        """Take messages; waits while the inbox is full."""
-        for one in several:
-            while self._messages.qsize() >= CAPACITY:
-                time.sleep(WAIT_S)
-            self._messages.put(one)
+        """Take messages, of the link's thread; waits while the inbox is full."""
+        while self.waiting() >= CAPACITY:
+            time.sleep(WAIT_S)
+        self._put += len(several)
+        self._heaps.put(several)
 
     def ask(self, ask: Ask) -> None:
         """Take something for the loop to do next; never waits."""
         self._asks.put(ask)
-        self._messages.put(None)  # wakes the loop
+        self._heaps.put([])  # wakes the loop
 
     def link_changed(self, connected: bool, reason: str) -> None:
-        """Take note that the link to the broker is up or down."""
+        """Take note that the link is up or down."""
         self.ask(lambda: self._link_changed(connected, reason))
 
     def waiting(self) -> int:
         """Return about how many messages wait."""
-        return self._messages.qsize()
+        return self._put - self._taken
 
     def take(self, most: int, timeout_s: float) -> list[Envelope]:
         """Return up to ``most`` messages, waiting at most ``timeout_s`` seconds for the first."""
         found: list[Envelope] = []
         try:
-            one = self._messages.get(timeout=max(timeout_s, 0.0))
+            if self._at >= len(self._heap):
+                self._heap, self._at = self._heaps.get(timeout=max(timeout_s, 0.0)), 0
             while True:
-                if one is not None:
-                    found.append(one)
-                    if len(found) >= most:
-                        break
-                one = self._messages.get_nowait()
+                some = self._heap[self._at : self._at + most - len(found)]
+                found += some
+                self._at += len(some)
+                if len(found) >= most:
+                    break
+                self._heap, self._at = self._heaps.get_nowait(), 0
         except queue.Empty:
             pass
+        self._taken += len(found)
         return found
 
     def asks(self) -> list[Ask]:

@@ -15,7 +15,6 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from datetime import datetime
-from functools import partial
 from typing import Any, Protocol
 
 import orjson
@@ -37,8 +36,9 @@ from monitor.core.protocol import Priority
 from monitor.core.turn import Bed
 from monitor.core.vitals import Report
 from monitor.journal import Batch, Due, Journal, Refused, Settled
-from monitor.mqtt import RECEIVE_MAXIMUM, Envelope, Link, Will, presence
+from monitor.mqtt import RECEIVE_MAXIMUM, Link, Will, presence
 from monitor.web.desk import Reply
+from monitor.wire import Envelope
 
 __all__ = ["STATION", "Messenger", "Monitor"]
 log = logging.getLogger("afterwatch")
@@ -242,7 +242,10 @@ class Monitor:
         for ask in self.inbox.asks():
             self._guard(ask)
         for envelope in envelopes:
-            self._guard(partial(self._take, envelope))
+            try:
+                self._take(envelope)
+            except Exception as fault:  # noqa: BLE001  it costs itself
+                self._met(fault)
         self._pass_time()
         self._hand_over()
         self._turned_at = time.monotonic()
@@ -251,10 +254,13 @@ class Monitor:
         """Do something that must not end the loop; a mistake in it is a technical alarm."""
         try:
             ask()
-        except Exception as fault:
-            log.exception("an input failed")
-            text = f"a mistake inside the monitor: {type(fault).__name__}; see its log"
-            self.ward.condition("monitor-fault", "medium", text)
+        except Exception as fault:  # noqa: BLE001  it costs itself
+            self._met(fault)
+
+    def _met(self, fault: Exception) -> None:
+        log.error("an input failed", exc_info=fault)
+        text = f"a mistake inside the monitor: {type(fault).__name__}; see its log"
+        self.ward.condition("monitor-fault", "medium", text)
 
     # --- devices --------------------------------------------------------------------------------------------
 

@@ -5,6 +5,7 @@ Law: what is started here is stopped here, in an order in which nothing that hap
 
 from __future__ import annotations
 
+import gc
 import logging
 import secrets
 import shutil
@@ -35,6 +36,7 @@ log = logging.getLogger("afterwatch")
 ANSWER_KEY = "answer.key"
 FLUSH_S = 4.0
 ANSWER_S = 5.0
+RARELY = (20_000, 20, 50)  # a message makes some 40 objects, none of them in circles
 
 
 class Site:
@@ -91,6 +93,9 @@ class Site:
         for follower in (self.mirror, self.outbox):
             if follower is not None:
                 follower.start()
+        gc.collect()
+        gc.freeze()  # what a start brought lives as long as we do: no search for garbage goes over it again
+        gc.set_threshold(*RARELY)
 
     def stop(self) -> bool:
         """Tell those who rely on us, then end; return whether everything became durable."""

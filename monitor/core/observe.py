@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 
 from monitor.core import absence, conditions, cuff, filters, readiness, technical
 from monitor.core.cuff import CUFF_METRICS
-from monitor.core.device import LATE, Device, note_live, receive
+from monitor.core.device import LATE, Device, DeviceProfile, note_live, receive
 from monitor.core.filters import Excursion, Sample
 from monitor.core.inputs import Observe
 from monitor.core.protocol import Limit
@@ -30,20 +30,21 @@ def observe(turn: Turn, given: Observe) -> None:
         turn.refuse("Observe", f"device {report.device_id} does not serve {turn.bed.bed_id}")
         return
     device = turn.bed.devices[report.device_id] = device.copy()
-    turn.since = _since(device, report, turn.now)
+    newest, now = device.measured_at, turn.now  # as they are before it is taken
+    turn.dated = lambda: _since(device.profile, newest, report, now)
     _take_report(turn, device, report)
-    turn.since = None
+    turn.dated = None
 
 
-def _since(device: Device, report: Report, now: datetime) -> datetime:
+def _since(profile: DeviceProfile, newest: datetime | None, report: Report, now: datetime) -> datetime:
     """Return since when what a report says is so: by its own time where that is new and near.
 
     Then hearing it again after a crash makes the same alarm, not another one (R-02).
     """
-    at = report.measured_at if device.profile.trust_clock else None
+    at = report.measured_at if profile.trust_clock else None
     if at is None or not timedelta(0) <= now - at <= LATE:
         return now
-    return at if device.measured_at is None or at >= device.measured_at else now
+    return at if newest is None or at >= newest else now
 
 
 def _take_report(turn: Turn, device: Device, report: Report) -> None:

@@ -121,11 +121,11 @@ class Turn:
     """A working copy of a bed at an instant, with the outcomes so far.
 
     ``dirty`` says that a timer may have come nearer, so that the next due time must be found again;
-    ``measured`` that a reading came on which readiness depends. ``since`` is the time of the report that is
-    being taken, while one is.
+    ``measured`` that a reading came on which readiness depends. ``dated`` tells since when what the report
+    that is being taken says is so; asked only when an alarm comes of it.
     """
 
-    __slots__ = ("bed", "dirty", "drill_ended_by", "measured", "now", "outcomes", "since")
+    __slots__ = ("bed", "dated", "dirty", "drill_ended_by", "measured", "now", "outcomes")
 
     def __init__(self, bed: Bed, now: datetime) -> None:
         """Begin a turn on a copy of ``bed``."""
@@ -135,7 +135,7 @@ class Turn:
         self.dirty = False
         self.measured = False
         self.drill_ended_by = ""
-        self.since: datetime | None = None
+        self.dated: Callable[[], datetime] | None = None
 
     @property
     def session(self) -> Session:
@@ -291,7 +291,7 @@ class Turn:
         elif priority is None:
             return
         elif present is None:
-            onset = onset_at or self.since or self.now
+            onset = onset_at or (self.dated() if self.dated else self.now)
             more = {"metric": metric, "pausable": pausable, "external": external}
             self.raise_alarm(self.make(key, "technical", priority, onset, text, **more))
         elif RANK[priority] > present.rank:

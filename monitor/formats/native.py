@@ -85,8 +85,8 @@ def decode(payload: bytes, context: Context) -> Decoded:
     if "values" not in message and "faults" not in message and "state" not in message:
         raise Undecodable("neither values nor faults (nor state): nothing to keep; see docs/wire.md")
     observations = _observations(message, notes)
-    faults = _faults(message, notes)
-    online = _online(message, notes)
+    faults = _faults(message["faults"], notes) if "faults" in message else None
+    online = _online(message["state"], notes) if "state" in message else None
     if not observations and faults is None and online is None:
         raise Undecodable("nothing to keep: " + ("; ".join(notes) or "values, faults and state are empty"))
     notes += _strange(tuple(message))
@@ -153,8 +153,7 @@ def _with_quality(observation: Observation, word: Any) -> Observation:
     return doubt(observation, f"quality {shown(word, 40)!r} is unknown: taken as questionable")
 
 
-def _faults(message: Mapping[str, Any], notes: list[str]) -> tuple[str, ...] | None:
-    given = message.get("faults")
+def _faults(given: Any, notes: list[str]) -> tuple[str, ...] | None:
     if given is None:
         return None
     if not isinstance(given, list):
@@ -170,8 +169,7 @@ def _faults(message: Mapping[str, Any], notes: list[str]) -> tuple[str, ...] | N
     return tuple(dict.fromkeys(known))
 
 
-def _online(message: Mapping[str, Any], notes: list[str]) -> bool | None:
-    state = message.get("state")
+def _online(state: Any, notes: list[str]) -> bool | None:
     if state is None:
         return None
     if state in ("online", "offline"):

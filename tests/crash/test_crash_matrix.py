@@ -179,7 +179,7 @@ class Devices:
     def _listen(self) -> None:
         rest = b""
         while fresh := self._pager.recv(65_536):
-            messages, end, foreign = cut(rest + fresh, v5=False)
+            messages, end, foreign = cut(rest + fresh, v5=False, now=datetime.now(UTC))
             rest = (rest + fresh)[end + foreign :]
             for one in messages:
                 said = orjson.loads(one.payload)
