@@ -7,6 +7,7 @@ place and the remedy; nothing is half done.
 from __future__ import annotations
 
 import argparse
+import gc
 import getpass
 import json
 import logging
@@ -252,6 +253,7 @@ def _demo(chosen: argparse.Namespace) -> int:
 
 
 def _run(chosen: argparse.Namespace) -> int:
+    gc.disable()  # a start makes little but what stays: searching it for garbage takes a tenth of the time
     from monitor.app.site import Site
     from monitor.journal import JournalError
 
@@ -260,12 +262,15 @@ def _run(chosen: argparse.Namespace) -> int:
     if configuration.clinic.pair.name:
         from monitor.app.pair import Pair
 
+        gc.enable()
         return DONE if Pair(configuration, __version__).run() else NOT_AS_IT_SHOULD
     try:
         site = Site(configuration, __version__)
     except (JournalError, OSError) as fault:  # a disk may get better: not the code after which systemd rests
         print(f"afterwatch: {fault}", file=sys.stderr)
         return UNREACHABLE
+    finally:
+        gc.enable()
     try:
         site.start()
     except OSError as fault:

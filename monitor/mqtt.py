@@ -28,6 +28,8 @@ from monitor.clock import Clock
 from monitor.config import Broker
 from monitor.wire import Envelope
 
+__all__ = ["PLAIN", "RECEIVE_MAXIMUM", "Envelope", "Inbox", "Link", "Routes", "Will", "presence"]
+
 KEEPALIVE_S = 20  # the broker speaks our last will after 1.5 of these
 SESSION_KEPT_S = 7 * 86400  # how long the broker keeps what we have not heard
 RECEIVE_MAXIMUM = 20_000  # unconfirmed messages at a time; the inbox has room for all of them

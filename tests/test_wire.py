@@ -27,8 +27,7 @@ from paho.mqtt.properties import Properties
 from monitor import mqtt, wire
 from monitor.clock import SystemClock
 from monitor.config import Broker
-from monitor.mqtt import Link, Will
-from monitor.wire import Envelope
+from monitor.mqtt import Envelope, Link, Will
 from tests.conftest import LOOPBACK, Mosquitto, find_free_port, program, wait_for
 
 NOW = datetime(2026, 11, 27, 9, tzinfo=UTC)

@@ -10,8 +10,7 @@ import queue
 import time
 from collections.abc import Callable
 
-from monitor.mqtt import RECEIVE_MAXIMUM
-from monitor.wire import Envelope
+from monitor.mqtt import RECEIVE_MAXIMUM, Envelope
 
 CAPACITY = RECEIVE_MAXIMUM + 5_000  # all that a broker may send unconfirmed, and some at QoS 0
 WAIT_S = 0.005

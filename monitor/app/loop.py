@@ -36,9 +36,8 @@ from monitor.core.protocol import Priority
 from monitor.core.turn import Bed
 from monitor.core.vitals import Report
 from monitor.journal import Batch, Due, Journal, Refused, Settled
-from monitor.mqtt import RECEIVE_MAXIMUM, Link, Will, presence
+from monitor.mqtt import RECEIVE_MAXIMUM, Envelope, Link, Will, presence
 from monitor.web.desk import Reply
-from monitor.wire import Envelope
 
 __all__ = ["STATION", "Messenger", "Monitor"]
 log = logging.getLogger("afterwatch")

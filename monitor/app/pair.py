@@ -34,8 +34,7 @@ from monitor.core import inputs as given
 from monitor.core.bed import Bed, advance
 from monitor.core.protocol import Priority
 from monitor.journal import Journal, JournalError
-from monitor.mqtt import Link, Will, presence
-from monitor.wire import Envelope
+from monitor.mqtt import Envelope, Link, Will, presence
 
 log = logging.getLogger("afterwatch")
 

@@ -15,8 +15,7 @@ from monitor import formats
 from monitor.config import SIMULATED, Configuration, DeviceEntry
 from monitor.core.vitals import METRICS, Report
 from monitor.formats.identity import normalise_address, serving
-from monitor.mqtt import Routes
-from monitor.wire import Envelope
+from monitor.mqtt import Envelope, Routes
 
 MOST_TOPICS = 20_000  # whose source is remembered
 _ORDER = {name: place for place, name in enumerate(METRICS)}

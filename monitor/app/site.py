@@ -13,7 +13,7 @@ import signal
 import threading
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from monitor import notify, records, web
 from monitor.app.drill_runs import DrillRuns
@@ -28,9 +28,10 @@ from monitor.journal import Due
 from monitor.records.outbox import Outbox
 from monitor.schema import FILE
 from monitor.series.embedded import Embedded
-from monitor.series.mirror import Mirror
-from monitor.series.remembered import Remembered
 from monitor.web.users import signing_key
+
+if TYPE_CHECKING:
+    from monitor.series.mirror import Mirror
 
 log = logging.getLogger("afterwatch")
 ANSWER_KEY = "answer.key"
@@ -131,6 +132,8 @@ class Site:
     def _open_archive(self) -> Embedded:
         series = self.configuration.clinic.series
         if series.url and series.read:
+            from monitor.series.remembered import Remembered
+
             return Remembered(self.configuration.store, series, self.configuration.clinic.site.id)
         return Embedded(self.configuration.store)
 
@@ -138,6 +141,7 @@ class Site:
         clinic = self.configuration.clinic
         if not clinic.series.url:
             return None
+        from monitor.series.mirror import Mirror  # its library takes a fifth of the start
 
         def on_lag(lag_s: float, why: str) -> None:
             text = f"the mirror is {lag_s:.0f} s behind: {why}"

@@ -6,7 +6,6 @@ at any instant loses nothing and doubles nothing. The journal is only read. Behi
 
 from __future__ import annotations
 
-import os
 import random
 import sqlite3
 import threading
@@ -16,15 +15,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import orjson
-
 from monitor.config import Series
 from monitor.schema import FILE, VALUES
+from monitor.series.cursor import Cursor, keep_cursor, read_cursor
 from monitor.series.embedded import outcome_of
 from monitor.series.influx import Influx, Unreachable
 from monitor.series.points import line_of_outcome, lines_of_reading
 
-CURSOR = "mirror.json"
 IDLE_S = 1.0  # between two looks when nothing waits
 LONGEST_WAIT_S = 60.0
 _READINGS = (
@@ -32,20 +29,6 @@ _READINGS = (
     "WHERE id > ? ORDER BY id LIMIT ?"
 )
 _OUTCOMES = "SELECT id, chain, at, body FROM outcome WHERE id > ? ORDER BY id LIMIT ?"
-
-
-class Cursor(NamedTuple):
-    """How far a store has what the journal has, and by what the last rows are known again.
-
-    ``store`` is where to: another store starts from the beginning. ``crc`` and ``chain`` are of the last
-    rows: a journal that was replaced by a backup has others there, and is mirrored again from its beginning.
-    """
-
-    store: str = ""
-    reading: int = 0
-    outcome: int = 0
-    crc: int = 0
-    chain: str = ""
 
 
 class Taken(NamedTuple):
@@ -156,7 +139,7 @@ class Mirror:
         if taken.cursor == self.cursor:
             return False
         self._write(taken.lines)
-        self._save(taken.cursor)
+        keep_cursor(self._folder, taken.cursor)
         self.cursor, self._oldest_at = taken.cursor, None
         return taken.full
 
@@ -208,21 +191,3 @@ class Mirror:
         link = db.execute("SELECT chain FROM outcome WHERE id=?", (kept.outcome,)).fetchone()
         same = (last[0] or 0 if last else 0) == kept.crc and (link[0].hex() if link else "") == kept.chain
         return kept if same and kept.store == self._store else Cursor(self._store)
-
-    def _save(self, cursor: Cursor) -> None:
-        """Keep the cursor so that a power cut leaves the old one or the new one."""
-        path = self._folder / CURSOR
-        part = path.with_suffix(".part")
-        with part.open("wb") as file:
-            file.write(orjson.dumps(cursor._asdict()))
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
-
-
-def read_cursor(folder: Path) -> Cursor:
-    """Return the cursor that is kept beside a journal; the beginning when there is none that can be read."""
-    try:
-        return Cursor(**orjson.loads((folder / CURSOR).read_bytes()))
-    except (OSError, ValueError, TypeError):
-        return Cursor()

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from monitor.schema import FILE, REPORT, from_micros, micros
-from monitor.series.mirror import read_cursor
+from monitor.series.cursor import read_cursor
 
 AT_ONCE = 2000  # rows in one transaction, so that the writer never waits long
 GENESIS = b"\0" * 32

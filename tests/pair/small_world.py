@@ -26,7 +26,7 @@ from monitor.core import inputs as given
 from monitor.core.bed import Bed
 from monitor.core.outcomes import Outcome
 from monitor.journal import Due, Settled
-from monitor.wire import Envelope
+from monitor.mqtt import Envelope
 
 NOW = datetime(2026, 11, 23, 10, tzinfo=UTC)
 STEP_S = 0.25

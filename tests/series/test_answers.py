@@ -18,8 +18,9 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from monitor.config import Series
+from monitor.series.cursor import read_cursor
 from monitor.series.influx import Influx, Unreachable
-from monitor.series.mirror import Mirror, read_cursor
+from monitor.series.mirror import Mirror
 from tests.conftest import LOOPBACK, wait_for
 from tests.series.test_mirror import fill
 

@@ -20,10 +20,12 @@ from monitor.core.vitals import Observation, Report
 from monitor.journal import Batch, Journal
 from monitor.safekeeping import backup, restore
 from monitor.schema import FILE
+from monitor.series import cursor
 from monitor.series import mirror as module
+from monitor.series.cursor import CURSOR, Cursor, read_cursor
 from monitor.series.embedded import Embedded
 from monitor.series.influx import Influx, Unreachable
-from monitor.series.mirror import CURSOR, Mirror, read_cursor
+from monitor.series.mirror import Mirror
 from tests.conftest import wait_for
 from tests.core.scene import Scene
 from tests.series.conftest import Store, Value
@@ -124,7 +126,7 @@ def _kill_at(place: str, turn: int) -> None:
         if passed == turn:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    write, save, fsync = Influx.write, Mirror._save, os.fsync
+    write, save, fsync = Influx.write, cursor.keep_cursor, os.fsync
 
     def writing(self: Influx, lines: list[str]) -> list[str]:
         die("before a write")
@@ -132,15 +134,15 @@ def _kill_at(place: str, turn: int) -> None:
         die("after a write")
         return said
 
-    def saving(self: Mirror, cursor: module.Cursor) -> None:
-        save(self, cursor)
+    def saving(folder: Path, reached: Cursor) -> None:
+        save(folder, reached)
         die("after the cursor is kept")
 
     def syncing(number: int) -> None:
         die("before the cursor is kept")
         fsync(number)
 
-    Influx.write, Mirror._save, module.os.fsync = writing, saving, syncing  # type: ignore[method-assign, assignment]
+    Influx.write, module.keep_cursor, cursor.os.fsync = writing, saving, syncing  # type: ignore[method-assign, assignment]
 
 
 def _child(folder: Path, store: Store, site: str, place: str, turn: int) -> bool:

@@ -11,8 +11,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from monitor.mqtt import Will
-from monitor.wire import Envelope
+from monitor.mqtt import Envelope, Will
 from tests.simulation.tasks import Scheduler
 
 NOTICED_S = 30.0  # 1.5 × keepalive: when a half-open connection is noticed

@@ -18,8 +18,8 @@ from monitor import config
 from monitor.app.reader import Reader
 from monitor.core.vitals import Report
 from monitor.formats import Undecodable
+from monitor.mqtt import Envelope
 from monitor.series.embedded import Embedded
-from monitor.wire import Envelope
 from simulators.speech import LANGUAGES, Reading, Speaker
 from simulators.wiring import beds_toml, device_record
 from tests.conftest import LOOPBACK, Mosquitto, Running
