@@ -18,6 +18,7 @@ const REST_MS = 150; // fingers that still move ask for nothing
 const COLOUR = { heart_rate: "--series-heart", pulse_rate: "--series-pulse", nibp_systolic: "--series-cuff" };
 const SHORT = { heart_rate: "HR", pulse_rate: "PR", nibp_systolic: "Sys" };
 const MARK_COLOUR = { high: "--high-text", medium: "--medium-text", low: "--medium-text" };
+const PASSING_MS = 60_000;
 const DRAWN = new Set(["DoseRecorded", "PhaseChanged", "AlarmRaised", "AlarmAcknowledged", "NoteRecorded", "ManualRecorded", "ScoreRecorded", "CheckpointMet", "CheckpointMissed", "LimitChanged", "HoldPrompted"]);
 
 export class SessionChart {
@@ -45,7 +46,7 @@ export class SessionChart {
     this.everyS = found.every_s;
     this.near = null;
     this.bands = found.bands;
-    this.marks = found.marks.filter((one) => DRAWN.has(one.what));
+    this.marks = found.marks.filter((one) => DRAWN.has(one.what)).filter(stands);
     this.from = found.from / 1000;
     this.to = found.to / 1000;
     this.live = found.live;
@@ -455,6 +456,12 @@ export class SessionChart {
     if (bar) parts.push(`BP ${number(bar.high)}/${number(bar.low)} at ${hm(bar.at * 1000)}`);
     return parts.join("   ");
   }
+}
+
+/** Whether a mark is drawn: doses entered afterwards go through phases in a moment, of which the last counts. */
+function stands(one, place, all) {
+  if (one.what !== "PhaseChanged") return true;
+  return !all.slice(place + 1).some((other) => other.what === "PhaseChanged" && other.at - one.at < PASSING_MS);
 }
 
 /** A mark in a few words. */
