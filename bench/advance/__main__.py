@@ -15,6 +15,7 @@ from datetime import UTC, datetime, timedelta
 from statistics import median
 from time import process_time
 
+from bench import promise
 from monitor.config import default_folder, load
 from monitor.core.bed import advance
 from monitor.core.device import DeviceProfile
@@ -88,8 +89,9 @@ def main() -> int:
         f"a report of two readings: {low:.1f} us with {FEW} beds, {high:.1f} us with {MANY} (x {ratio:.2f})"
     )
     per_value = high / 2
-    print(f"one reading (value): {per_value:.1f} us; promised {ALLOWED_US:g} us and ratio {ALLOWED_RATIO:g}")
-    return 0 if per_value <= ALLOWED_US and ratio <= ALLOWED_RATIO else 1
+    kept = promise("core: one reading (value)", per_value, ALLOWED_US, "us")
+    kept &= promise(f"core: cost with {MANY} beds beside {FEW}", ratio, ALLOWED_RATIO, "x")
+    return 0 if kept else 1
 
 
 if __name__ == "__main__":

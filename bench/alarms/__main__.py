@@ -18,6 +18,7 @@ from functools import cache, partial
 from itertools import pairwise
 from math import sqrt
 
+from bench import promise
 from bench.alarms.corpus import CLASSES, JUDGED, LIMIT, SPECIAL, Course, Event, one_event, session
 from monitor.config import default_folder, load
 from monitor.core.filters import IDLE, Boundary, Sample, Verdict, judge
@@ -277,20 +278,20 @@ def _misses(tally: Tally, kind: str) -> str:
     return f"{missed}/{events} <{upper_bound(missed, max(1, events)):.2%}"
 
 
-def verdict(found: Tallies) -> list[str]:
-    """Return what of AF-02 and AF-03 the default profile does not meet."""
+def verdict(found: Tallies) -> bool:
+    """Hold the default profile against AF-02 and AF-03; return whether it does what they ask."""
     default, reference = found[DEFAULT], found[REFERENCE]
     short = len(default.missed.get("short deep", [])) / max(1, default.events.get("short deep", 0))
     false = 1 - default.false / max(1, reference.false)
     cut = 1 - default.alarms / max(1, reference.alarms)
-    judged = {
-        "AF-02: a long event is missed": bool(default.missed.get("long")),
-        f"AF-02: {short:.2%} of short deep dips missed, at most 0.1 %": short > 0.001,
-        f"AF-02: {default.unexplained} misses are not explained": default.unexplained > 0,
-        f"AF-03: {cut:.1%} of alarms cut, at least 75 %": cut < 0.75,
-        f"AF-03: {false:.1%} of false alarms cut, at least 78 %": false < 0.78,
-    }
-    return [words for words, wrong in judged.items() if wrong]
+    judged = [
+        promise("AF-02: long events missed", len(default.missed.get("long", ())), 0, "of all"),
+        promise("AF-02: short deep dips missed", 100 * short, 0.1, "%"),
+        promise("AF-02: misses that are not explained", default.unexplained, 0, "of all"),
+        promise("AF-03: alarms cut", 100 * cut, 75, "%", at_least=True),
+        promise("AF-03: false alarms cut", 100 * false, 78, "%", at_least=True),
+    ]
+    return all(judged)
 
 
 def main() -> int:
@@ -312,9 +313,7 @@ def main() -> int:
     for kind, words in default.missed.items() if chosen.list else ():
         for one in words:
             print(f"missed, {kind}: {one}")
-    wrong = verdict(found)
-    print("\n".join(wrong) if wrong else "AF-02 and AF-03: met")
-    return 1 if wrong else 0
+    return 0 if verdict(found) else 1
 
 
 if __name__ == "__main__":

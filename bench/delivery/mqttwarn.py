@@ -58,7 +58,7 @@ def following(
         command = [str(program), "--config-file", str(folder / "mqttwarn.ini")]
         process = subprocess.Popen(command, stdout=output, stderr=output, cwd=folder)
     try:
-        if not _follows(port):
+        if not follows(port):
             raise SystemExit(f"mqttwarn did not start:\n{log.read_text(errors='replace')[-2000:]}")
         yield
     finally:
@@ -66,7 +66,7 @@ def following(
         process.wait()
 
 
-def _follows(port: int) -> bool:
+def follows(port: int) -> bool:
     """Wait until it says on the broker that it has subscribed; say whether it did in time."""
     said = threading.Event()
     client = paho.Client(paho.CallbackAPIVersion.VERSION2)

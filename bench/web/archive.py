@@ -15,6 +15,7 @@ from pathlib import Path
 
 import httpx
 
+from bench import promise
 from monitor import snapshot
 from monitor.core.bed import advance
 from monitor.core.device import DeviceProfile
@@ -92,11 +93,11 @@ def main() -> int:
             assert len(answer.json()["traces"]) == 4
             size = len(answer.content) / 1024
             print(f"  {name:17} {spent:5.0f} ms CPU, {waited:5.0f} ms to the last byte, {size:5.0f} KiB")
-            missed |= spent > AIM_MS
+            missed |= not promise(f"web: API of a session, {name}", spent, AIM_MS, "ms CPU")
         bare = statistics.median(bare_ms(store) for _ in range(5))
         nora.http.close()
         house.stop()
-    print(f"  aim {AIM_MS:.0f} ms; peer, sqlite3 handing over the bare rows: {bare:.0f} ms CPU")
+    print(f"  peer, sqlite3 handing over the bare rows: {bare:.0f} ms CPU")
     return int(missed)
 
 
