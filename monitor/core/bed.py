@@ -58,6 +58,7 @@ STEPS: dict[type, Callable[[Turn, Any], None]] = {
     given.RestoreLink: lambda turn, _: absence.restore_link(turn),
     given.ReportCondition: _external,
     given.ClearCondition: _external_over,
+    given.ConfirmSignals: signals.confirm,
     given.StartSession: visit.start_session,
     given.RecordDose: visit.record_dose,
     given.EndDosing: visit.end_dosing,

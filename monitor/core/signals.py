@@ -13,9 +13,22 @@ from functools import partial
 
 from monitor.core import alarms
 from monitor.core.alarms import Alarm
-from monitor.core.inputs import Acknowledge, PauseAlarm, PauseAudio, ResetAlarm, ResumeAlarm, ResumeAudio
+from monitor.core.inputs import (
+    Acknowledge,
+    ConfirmSignals,
+    PauseAlarm,
+    PauseAudio,
+    ResetAlarm,
+    ResumeAlarm,
+    ResumeAudio,
+)
 from monitor.core.protocol import Priority
 from monitor.core.turn import Pause, Timer, Turn
+
+
+def confirm(turn: Turn, given: ConfirmSignals) -> None:
+    """Write down that a person saw and heard the test signals of a screen (AL-51)."""
+    turn.tell("SignalsConfirmed", by=given.by, reason="test light and test tone", screen=given.screen)
 
 
 def acknowledge(turn: Turn, given: Acknowledge) -> None:

@@ -24,7 +24,7 @@ from monitor.core.inputs import (
     ResumeAlarm,
     StartSession,
 )
-from monitor.web import forms
+from monitor.web import forms, start_up
 from monitor.web.house import House
 from monitor.web.seats import Seat
 from monitor.web.wall import ms
@@ -98,6 +98,7 @@ def _sessions(house: House) -> APIRouter:
             body.mode,
             without=tuple(body.without),
             reason=body.reason,
+            start_up=start_up.judge(house, body.screen, body.override),
         )
         answer = await _do(house, request, response, seat, bed_id, one)
         started = [o for o in answer["outcomes"] if o["outcome"] == "SessionStarted"]

@@ -197,6 +197,8 @@ class Start(Form):
     mode: Mode = "real"
     without: list[MetricName] = []
     reason: Reason = ""
+    screen: Annotated[str, Field(max_length=40, description="whose start-up test counts (AL-51)")] = ""
+    override: Annotated[str, Field(max_length=500, description="why to start with something unproved")] = ""
 
 
 class Acknowledgement(Form):

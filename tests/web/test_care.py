@@ -17,7 +17,10 @@ Enter = Callable[[SmallHouse, str], Person]
 def test_a_whole_visit_by_the_routes(house: SmallHouse, sign_in: SignIn) -> None:
     """Issue 2: start on a bed with code and protocol, record a dose, end; each with the person's name."""
     nora = sign_in("Nora")
-    begun = nora.post("/beds/bed-1/start", {"patient_code": "P-7", "protocol": "in-esketamine"})
+    begun = nora.post(
+        "/beds/bed-1/start",
+        {"patient_code": "P-7", "protocol": "in-esketamine", "override": "no screen here"},
+    )
     assert begun.status_code == 200
     session = house.desk.beds()["bed-1"].session
     assert session is not None

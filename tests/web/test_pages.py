@@ -313,6 +313,7 @@ def test_a_visit_from_the_free_bed_to_the_end(house: SmallHouse, enter: Open) ->
     page.click("[data-bed=bed-3] .start")
     page.fill("[name=patient_code]", "P-31")
     page.check("[value=in-esketamine]")
+    page.get_by_label("Start all the same").fill("the wall is being repaired")
     page.click("text=Start the session")
     page.wait_for_selector("#steps [data-phase=baseline][aria-current=step]")
     page.click("[data-act=dose]")
