@@ -75,6 +75,7 @@ STEPS: dict[type, Callable[[Turn, Any], None]] = {
     given.RecordDisposition: remarks.dispose,
     given.CorrectRecord: remarks.correct,
     given.Acknowledge: signals.acknowledge,
+    given.AcknowledgeMilder: signals.acknowledge_milder,
     given.ResetAlarm: signals.reset_alarm,
     given.PauseAudio: signals.pause_audio,
     given.ResumeAudio: signals.resume_audio,

@@ -230,6 +230,14 @@ class Acknowledge:
 
 
 @dataclass(frozen=True, slots=True)
+class AcknowledgeMilder:
+    """A person knows of these low and medium alarms of the bed, each (id) at the priority seen (P-37)."""
+
+    seen: tuple[tuple[str, Priority], ...]
+    by: str
+
+
+@dataclass(frozen=True, slots=True)
 class ResetAlarm:
     """A person has seen an ended alarm that stayed latched."""
 
@@ -351,6 +359,7 @@ Input = (
     | SetLimit
     | SetSameLimb
     | Acknowledge
+    | AcknowledgeMilder
     | ResetAlarm
     | PauseAudio
     | ResumeAudio

@@ -207,6 +207,14 @@ class Acknowledgement(Form):
     priority: Priority | None = None
 
 
+class MilderAcknowledgement(Form):
+    """A person knows of these low and medium alarms: each alarm's id with the priority seen."""
+
+    seen: dict[Annotated[str, Field(max_length=80)], Literal["medium", "low"]] = Field(
+        min_length=1, max_length=200
+    )
+
+
 class AlarmPause(Form):
     """No signal of one alarm for a short while."""
 

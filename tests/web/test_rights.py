@@ -71,6 +71,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "note": {"text": "a note"},
     "answer": {"criterion": "none", "met": True},
     "same-limb": {"same": False},
+    "{bed_id}/acknowledge": {"seen": {"none": "low"}},
     "start": {"patient_code": "X", "protocol": "in-esketamine", "mode": "drill"},
     "audio/pause": {},
     "pause": {"seconds": 10, "reason": "none"},
