@@ -11,12 +11,14 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from monitor.core.inputs import EndSession, RecordDose
+from monitor.core.inputs import EndSession, RecordDose, Tick
 from monitor.core.vitals import Observation, Report
 from monitor.journal import Batch, Journal
 from monitor.series.embedded import Embedded
 from monitor.web.house import Export
 from monitor.web.ledger import Ledger
+from tests.core.scene import NOON
+from tests.core.test_figures import useless
 from tests.web.conftest import Person
 from tests.web.small_house import SmallHouse
 
@@ -199,11 +201,21 @@ def test_what_an_alarm_was_and_what_is_wrong_stand_beside_the_record(past: Small
 
 
 def test_indicators_count_each_alarm_once(past: SmallHouse, enter: Enter) -> None:
-    """AL-56: the split by priority beside its target."""
+    """AL-56, AF-14: the split by priority beside its target, of the hour that the session has run."""
     found = enter(past, "Nora").get("/kpis").json()
     raised = past.archive.log(names=("AlarmRaised",))
     assert found["alarms"] == len({entry.outcome.alarm_id for entry in raised})
     assert found["target_share"] == {"high": 5, "medium": 15, "low": 80}
+    assert (found["sessions"], found["session_hours"]) == (1, pytest.approx(1.0, abs=0.05))
+    assert found["overloaded"] == {}
+
+
+def test_af_15_the_figures_name_who_had_too_many_alarms_just_now(past: SmallHouse, enter: Enter) -> None:
+    """AF-15: beside the figures of any span, the last 120 min of each person."""
+    moved = past.desk.now() - timedelta(minutes=30) - NOON
+    told = [one._replace(at=one.at + moved) for one in useless(31, "Nora")]
+    past.archive.keep("bed-1", Tick(), told)
+    assert enter(past, "Carla").get("/kpis").json()["overloaded"] == {"Nora": 31}
 
 
 def test_a_limit_changes_in_two_steps_by_the_same_person(house: SmallHouse, sign_in: SignIn) -> None:
