@@ -19,6 +19,7 @@ from monitor.web.house import Export
 from monitor.web.ledger import Ledger
 from tests.core.scene import NOON
 from tests.core.test_figures import useless
+from tests.instants import instants
 from tests.web.conftest import Person
 from tests.web.small_house import SmallHouse
 
@@ -208,6 +209,19 @@ def test_indicators_count_each_alarm_once(past: SmallHouse, enter: Enter) -> Non
     assert found["target_share"] == {"high": 5, "medium": 15, "low": 80}
     assert (found["sessions"], found["session_hours"]) == (1, pytest.approx(1.0, abs=0.05))
     assert found["overloaded"] == {}
+
+
+def test_p_22_what_a_program_reads_of_a_session_has_dates_and_offsets(past: SmallHouse, enter: Enter) -> None:
+    """P-22: the log, its line and the audit; reading, receipt and decision of every outcome."""
+    ada = enter(past, "Ada")
+    log = ada.get("/sessions/s-bed-1-P-9/log").json()
+    found = list(instants([log, ada.get("/sessions/s-bed-1-P-9").json(), ada.get("/admin/audit").json()]))
+    assert {"at", "onset_at", "started_at", "given_at"} <= {name for name, _ in found}
+    assert all(at.tzinfo is not None for _, at in found)
+    raised = next(
+        one for one in log["entries"] if one["outcome"] == "AlarmRaised" and one["metric"] == "spo2"
+    )
+    assert raised["detail"]["onset_at"] < raised["at"]
 
 
 def test_af_15_the_figures_name_who_had_too_many_alarms_just_now(past: SmallHouse, enter: Enter) -> None:
