@@ -65,7 +65,7 @@ def test_a_phase_with_another_cadence_counts_by_that() -> None:
 
 
 def evening(start: datetime) -> list[tuple[str, str, str, timedelta]]:
-    """Play a session from baseline to an hour after the dose; return what was told, by the time since its start.
+    """Play a session from baseline to an hour after the dose; return what was told, by time since its start.
 
     In it are a window without a reading, a cadence, a pause that ends and acknowledgements that run out.
     """
