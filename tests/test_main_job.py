@@ -142,6 +142,7 @@ def start_session(page: Page, address: str) -> None:
     page.goto(f"{address}/beds/bed-1/start")
     page.get_by_label("Patient code").fill("K-0042")
     page.get_by_label("IV ketamine").check()
+    page.get_by_label("Start all the same").fill("nobody listens to this machine")
     page.get_by_role("button", name="Start the session").click()
     await_page(page, f"{address}/sessions/")
 

@@ -23,6 +23,7 @@ from monitor.app.upkeep import Upkeep
 from monitor.app.watchdog import Watchdog
 from monitor.clock import SystemClock
 from monitor.config import Configuration
+from monitor.core import figures
 from monitor.core import inputs as given
 from monitor.journal import Due
 from monitor.records.outbox import Outbox
@@ -38,6 +39,7 @@ ANSWER_KEY = "answer.key"
 FLUSH_S = 4.0
 ANSWER_S = 5.0
 RARELY = (20_000, 20, 50)  # a message makes some 40 objects, none of them in circles
+MOST_TOLD = 100_000  # words about alarms in two hours: fourteen a second
 
 
 class Site:
@@ -55,7 +57,7 @@ class Site:
         self.archive = self._open_archive()
         self.mirror = self._open_mirror()
         self.outbox = self._open_outbox()
-        self.upkeep = Upkeep(configuration, self.clock.now, self.monitor.report_condition)
+        self.upkeep = Upkeep(configuration, self.clock.now, self.monitor.report_condition, self._overloaded)
         self.users = web.Users(configuration.store / "users.json")
         self._answers = self._make_answers()
         self.drills = DrillRuns(configuration, self.monitor, log.warning)
@@ -219,10 +221,17 @@ class Site:
         found = self._answers.read(token)
         return found.bed_id, found.alarm_id, found.holder
 
+    def _on_duty(self) -> list[str]:
+        return [one.name for one in self.users.list() if one.on_duty]
+
+    def _overloaded(self, now: datetime) -> Mapping[str, int]:
+        since = now - figures.SLOWDOWN_SPAN
+        log = self.archive.log(names=figures.TOLD, from_at=since, limit=MOST_TOLD)
+        return figures.overloaded((entry.outcome for entry in log), self._on_duty(), now)
+
     def _set_ladders(self) -> None:
         """Offer every bed's alarms to the people who are on duty now."""
-        on_duty = [one.name for one in self.users.list() if one.on_duty]
-        ladder = self.configuration.clinic.notify.ladder(on_duty=on_duty)
+        ladder = self.configuration.clinic.notify.ladder(on_duty=self._on_duty())
         for bed_id, bed in self.monitor.beds().items():
             if bed.ladder != ladder:
                 self.monitor.submit(bed_id, given.SetLadder(ladder))

@@ -69,6 +69,7 @@ def alarm_fields(alarm: Alarm) -> dict[str, Any]:
         "frozen": alarm.frozen,
         "covered_by": alarm.covered_by,
         "onset_at": alarm.onset_at.isoformat(),
+        "present_at": alarm.present_at.isoformat(),
         "acknowledged_by": alarm.acknowledgement.by if alarm.acknowledgement else "",
     }
 
@@ -107,6 +108,7 @@ def phases(outcomes: Iterable[Outcome], boot_id: str) -> list[bytes]:
                 "metric": one.metric,
                 "value": one.value,
                 "text": one.reason,
+                **({"onset_at": one.detail["onset_at"]} if "onset_at" in one.detail else {}),
             }
         )
         for one in outcomes

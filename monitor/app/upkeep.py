@@ -1,4 +1,4 @@
-"""What is done beside the work: the journal checked at night, what is too old removed, room on the disk seen.
+"""What is done beside the work: the journal checked at night, the old removed, room and alarm load watched.
 
 Law: upkeep never touches what runs. The check is a process of its own that gives way to everything: a year of
 readings is minutes of work, and in our own process it would take Python's lock from the loop. What is found
@@ -12,11 +12,12 @@ import shutil
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 from monitor.config import Configuration
+from monitor.core.figures import ALARM_LOAD, SLOWDOWN_SPAN
 from monitor.core.protocol import Priority
 from monitor.series.retention import retain
 
@@ -36,9 +37,19 @@ Report = Callable[[str, Priority | None, str], None]
 class Upkeep:
     """A thread that sleeps nearly always."""
 
-    def __init__(self, configuration: Configuration, now: Callable[[], datetime], report: Report) -> None:
-        """Prepare; ``report`` is the monitor's ``report_condition``."""
+    def __init__(
+        self,
+        configuration: Configuration,
+        now: Callable[[], datetime],
+        report: Report,
+        overloaded: Callable[[datetime], Mapping[str, int]] = lambda _: {},
+    ) -> None:
+        """Prepare; ``report`` is the monitor's ``report_condition``.
+
+        ``overloaded``: who had too many alarms by then, with how many (`monitor.core.figures.overloaded`).
+        """
         self._configuration, self._now, self.report_condition = configuration, now, report
+        self._overloaded, self._told_of = overloaded, frozenset[str]()
         self._ending = threading.Event()
         self._checking: subprocess.Popen[str] | None = None
         self._thread = threading.Thread(target=self._run, name="upkeep", daemon=True)
@@ -59,6 +70,7 @@ class Upkeep:
         while not self._ending.wait(LOOK_EVERY_S):
             try:
                 self.look_for_room()
+                self.look_at_load()
                 if self._now() >= due_at:
                     due_at = next_night(self._now(), ZoneInfo(self._configuration.clinic.site.zone))
                     self.check()
@@ -75,6 +87,16 @@ class Upkeep:
                 self.report_condition("disk-room", priority, text)
                 return
         self.report_condition("disk-room", None, "")
+
+    def look_at_load(self) -> None:
+        """Tell whoever leads when somebody had so many useless alarms that answers slow down (AF-15)."""
+        found, minutes = self._overloaded(self._now()), SLOWDOWN_SPAN.total_seconds() / 60
+        for name in self._told_of - found.keys():
+            self.report_condition(f"{ALARM_LOAD}{name}", None, "")
+        for name, count in found.items():
+            text = f"{name} had {count} alarms in {minutes:.0f} min that needed no action"
+            self.report_condition(f"{ALARM_LOAD}{name}", "low", text)
+        self._told_of = frozenset(found)
 
     def check(self) -> None:
         """Verify the journal, and remove what the clinic's policy says.

@@ -20,6 +20,7 @@ from monitor import snapshot
 from monitor.config import Configuration
 from monitor.core import inputs as given
 from monitor.core.bed import advance
+from monitor.core.figures import ALARM_LOAD
 from monitor.core.inputs import Input
 from monitor.core.outcomes import Outcome
 from monitor.core.ownership import after_downtime
@@ -39,6 +40,7 @@ SNAPSHOT_EVERY = timedelta(seconds=10)
 SNAPSHOTS_LEAST, SNAPSHOTS_SHARE = 5, 100
 # Conditions of the station that a start judges anew.
 PASSING = ("journal", "no-annunciator", "monitor-fault", "stopping", "stalled")
+JUDGED_ANEW = ("bed-state:", ALARM_LOAD)
 
 Told = Callable[[Bed, tuple[Outcome, ...]], None]
 
@@ -207,7 +209,7 @@ class Ward:
         self.now = now
         self._find_due()
         self._wire(journal.meta())
-        for key in [*PASSING, *(one for one in self.beds[STATION].alarms if one.startswith("bed-state:"))]:
+        for key in [*PASSING, *(one for one in self.beds[STATION].alarms if one.startswith(JUDGED_ANEW))]:
             self.condition(key, None, "")
         for bed_id in damaged:
             text = f"the kept state of {bed_id} is damaged: start its session again, if one was running"

@@ -78,8 +78,33 @@ class ClearCondition:
 
 
 @dataclass(frozen=True, slots=True)
+class ConfirmSignals:
+    """A person saw and heard the test signals of a screen (AL-51)."""
+
+    screen: str
+    by: str
+
+
+@dataclass(frozen=True, slots=True)
+class StartUpTest:
+    """What is proved of light, sound and channels as a session begins (AL-51).
+
+    ``by`` saw and heard the test signals at ``at``; ``missing`` says in words what is not proved, and
+    ``override`` why the session begins all the same.
+    """
+
+    by: str = ""
+    at: datetime | None = None
+    missing: tuple[str, ...] = ()
+    override: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class StartSession:
-    """Begin a session. ``without`` names metrics that will not be measured, with ``reason`` why."""
+    """Begin a session. ``without`` names metrics that will not be measured, with ``reason`` why.
+
+    ``start_up``: none where no person stands before a screen (a drill's program, a replay).
+    """
 
     session_id: str
     patient_code: str
@@ -90,6 +115,7 @@ class StartSession:
     phase: Phase = "baseline"
     without: tuple[str, ...] = ()
     reason: str = ""
+    start_up: StartUpTest | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,6 +230,14 @@ class Acknowledge:
 
 
 @dataclass(frozen=True, slots=True)
+class AcknowledgeMilder:
+    """A person knows of these low and medium alarms of the bed, each (id) at the priority seen (P-37)."""
+
+    seen: tuple[tuple[str, Priority], ...]
+    by: str
+
+
+@dataclass(frozen=True, slots=True)
 class ResetAlarm:
     """A person has seen an ended alarm that stayed latched."""
 
@@ -311,6 +345,7 @@ Input = (
     | RestoreLink
     | ReportCondition
     | ClearCondition
+    | ConfirmSignals
     | StartSession
     | RecordDose
     | EndDosing
@@ -324,6 +359,7 @@ Input = (
     | SetLimit
     | SetSameLimb
     | Acknowledge
+    | AcknowledgeMilder
     | ResetAlarm
     | PauseAudio
     | ResumeAudio

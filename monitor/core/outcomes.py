@@ -35,6 +35,7 @@ OutcomeName = Literal[
     "LadderChanged",
     "AudioPaused",
     "AudioResumed",
+    "SignalsConfirmed",
     "SessionStarted",
     "PhaseChanged",
     "DoseRecorded",

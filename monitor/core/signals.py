@@ -13,9 +13,23 @@ from functools import partial
 
 from monitor.core import alarms
 from monitor.core.alarms import Alarm
-from monitor.core.inputs import Acknowledge, PauseAlarm, PauseAudio, ResetAlarm, ResumeAlarm, ResumeAudio
+from monitor.core.inputs import (
+    Acknowledge,
+    AcknowledgeMilder,
+    ConfirmSignals,
+    PauseAlarm,
+    PauseAudio,
+    ResetAlarm,
+    ResumeAlarm,
+    ResumeAudio,
+)
 from monitor.core.protocol import Priority
 from monitor.core.turn import Pause, Timer, Turn
+
+
+def confirm(turn: Turn, given: ConfirmSignals) -> None:
+    """Write down that a person saw and heard the test signals of a screen (AL-51)."""
+    turn.tell("SignalsConfirmed", by=given.by, reason="test light and test tone", screen=given.screen)
 
 
 def acknowledge(turn: Turn, given: Acknowledge) -> None:
@@ -43,6 +57,22 @@ def acknowledge(turn: Turn, given: Acknowledge) -> None:
     for old in list(turn.bed.latched.values()):
         if old.key == alarm.key:
             reset(turn, old, given.by)
+
+
+def acknowledge_milder(turn: Turn, given: AcknowledgeMilder) -> None:
+    """Acknowledge low and medium alarms in one act, each as by itself; if one is worse now, none (P-37)."""
+    present = [(alarm, seen) for alarm_id, seen in given.seen if (alarm := turn.find(alarm_id)) is not None]
+    worse = next((one for one, seen in present if one.priority == "high" or one.priority != seen), None)
+    if not present:
+        turn.refuse("AcknowledgeMilder", "none of these alarms is present or latched", given.by)
+    elif worse is not None:
+        why = f"{worse.text}: it is {worse.priority} by now; a high alarm is acknowledged by itself"
+        turn.refuse("AcknowledgeMilder", why, given.by)
+    else:
+        for one, seen in present:
+            now = turn.find(one.alarm_id)
+            if now is not None and now.signal != "acknowledged":  # one before may have spoken for it
+                acknowledge(turn, Acknowledge(one.alarm_id, given.by, seen))
 
 
 def reset_alarm(turn: Turn, given: ResetAlarm) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 from monitor.core import readiness, schedule, technical
 from monitor.core.inputs import (
@@ -22,6 +23,7 @@ from monitor.core.inputs import (
     RecordScore,
     SetSameLimb,
     StartSession,
+    StartUpTest,
     WithdrawDose,
 )
 from monitor.core.limits import drop_unwatched, judge_again
@@ -46,6 +48,11 @@ def start_session(turn: Turn, given: StartSession) -> None:
         return
     if given.without and not given.reason.strip():
         turn.refuse("StartSession", f"say why {', '.join(given.without)} will not be measured", given.by)
+        return
+    test = given.start_up
+    if test and test.missing and given.mode == "real" and not test.override.strip():
+        why = f"start-up test (AL-51): {'; '.join(test.missing)}. Say why it starts all the same"
+        turn.refuse("StartSession", why, given.by)
         return
     for alarm in list(bed.latched.values()):
         reset(turn, alarm, given.by)
@@ -77,8 +84,17 @@ def start_session(turn: Turn, given: StartSession) -> None:
         mode=given.mode,
         started_at=at.isoformat(),
         without=list(given.without),
+        **_show_test(given.start_up),
     )
     technical.judge_devices(turn)
+
+
+def _show_test(test: StartUpTest | None) -> dict[str, Any]:
+    if test is None:
+        return {}
+    at = test.at.isoformat() if test.at else ""
+    shown = {"by": test.by, "at": at, "missing": list(test.missing), "override": test.override.strip()}
+    return {"start_up": shown}
 
 
 def _end_alarms(turn: Turn, reason: str) -> None:

@@ -89,12 +89,14 @@ def plan(
     if not holders:
         return ()
     title, lines = _text(outcome, bed, configuration, now)
+    instants = _instants(outcome, bed, ZoneInfo(configuration.clinic.site.zone))
     made = []
     for target, person in holders.items():
         answer = [f"Answer: {link(bed.bed_id, outcome.alarm_id, person or target)}"] if link else []
         if not outcome.alarm_id or outcome.outcome in FOLLOW_UPS:
             answer = []
-        body = "\n".join([*lines, *answer, f"ref {outcome.alarm_id or bed.bed_id}", DISCLAIMER])
+        ref = f"ref {outcome.alarm_id or bed.bed_id}"
+        body = "\n".join([*lines, *answer, instants, ref, DISCLAIMER])
         made.append(_notification(outcome, bed, configuration.clinic.notify, target, title, body, now))
     return tuple(made)
 
@@ -105,7 +107,8 @@ def collected(
     """Return the message for alarms that were told together, because there were too many (AL-55)."""
     notify, drill = configuration.clinic.notify, mode == "drill"
     title = f"{'DRILL ' if drill else ''}[{configuration.clinic.site.name}] {words}"
-    body = "\n".join([*([EXERCISE] if drill else []), words, DISCLAIMER])
+    at = _iso(now, ZoneInfo(configuration.clinic.site.zone))
+    body = "\n".join([*([EXERCISE] if drill else []), words, f"decided {at}", DISCLAIMER])
     until = now + timedelta(seconds=notify.lifetime_s)
     key = f"collected/{target}/{mode}/{now.isoformat()}"
     return Notification(key, "", STATION, "", target, "medium", mode, title, body, now, until, follow_up=True)
@@ -310,6 +313,20 @@ def _times(alarm: Alarm | None, bed: Bed, zone: ZoneInfo, now: datetime) -> list
         age = age if reading.value is not None else f"last value {age}"
         lines.append(f"newest reading: {value}, measured {_clock(measured, zone)}, {age}")
     return lines
+
+
+def _instants(outcome: Outcome, bed: Bed, zone: ZoneInfo) -> str:
+    """Return onset, decision and reading with date and offset, for programs and later readers (P-22)."""
+    alarm = _alarm(outcome, bed)
+    found = {"onset": alarm.onset_at if alarm else None, "decided": outcome.at}
+    reading = bed.latest.get(alarm.metric) if alarm else None
+    if reading is not None:
+        found |= {"reading measured": reading.valued_at, "received": reading.seen_at}
+    return ", ".join(f"{name} {_iso(at, zone)}" for name, at in found.items() if at is not None)
+
+
+def _iso(at: datetime, zone: ZoneInfo) -> str:
+    return at.astimezone(zone).isoformat(timespec="seconds")
 
 
 def _clock(at: datetime, zone: ZoneInfo) -> str:

@@ -76,9 +76,23 @@ def facts(story: Story, clock: Clockface) -> list[tuple[str, str]]:
         ("Limits signed by", protocol.reviewed_by or "not reviewed by a clinician"),
         ("Doses", f"{total:g} mg in {len(story.standing)}" if story.standing else "none recorded"),
         ("Not measured", f"{without}: {start.reason}" if without and start else _unmeasured(story)),
+        ("Light, sound, messages", _start_up(start, clock)),
         ("Alarms", f"{summary.alarms} physiological, {summary.high} of them high priority"),
         ("Time zone", f"{clock.zone.key}, UTC{clock.offset(summary.started_at)} at the start"),
     ]
+
+
+def _start_up(start: Outcome | None, clock: Clockface) -> str:
+    """Return what was proved as the session began, and why it began without the rest (AL-51)."""
+    test = start.detail.get("start_up") if start else None
+    if not test:
+        return "no start-up test in this record"
+    words = [str(one) for one in test["missing"]]
+    if test["at"]:
+        words.insert(0, f"seen and heard by {test['by']} {clock.full(datetime.fromisoformat(test['at']))}")
+    if test["override"]:
+        words.append(f"started all the same: {test['override']}")
+    return "; ".join(words)
 
 
 def _unmeasured(story: Story) -> str:

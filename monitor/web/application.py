@@ -17,7 +17,7 @@ from fastapi.staticfiles import StaticFiles
 from prometheus_client import CollectorRegistry, Counter, Gauge, ProcessCollector, generate_latest
 
 from monitor.config import Configuration
-from monitor.web import admin, care, drills, entry, limits, live, pages, records, whatif
+from monitor.web import admin, care, drills, entry, limits, live, pages, records, start_up, whatif
 from monitor.web.desk import Archive, Desk
 from monitor.web.gate import Gate
 from monitor.web.house import LABEL, House, Options
@@ -92,7 +92,7 @@ def _furnish(site: Site, house: House) -> None:
     for room in (live, entry):
         site.include_router(room.routes(house), prefix="/api/v1")
     # Who asks is judged before what they sent: a stranger learns nothing about the forms.
-    for room in (care, limits, records, whatif, drills, admin):
+    for room in (care, start_up, limits, records, whatif, drills, admin):
         site.include_router(room.routes(house), prefix="/api/v1", dependencies=[Depends(house.seat)])
     site.include_router(_protocols(house), prefix="/api/v1")
     site.include_router(_machines(house))

@@ -16,6 +16,7 @@ from fastapi import APIRouter, HTTPException, Request, Response
 from monitor.core.inputs import (
     Accept,
     Acknowledge,
+    AcknowledgeMilder,
     Associate,
     Dissociate,
     PauseAlarm,
@@ -24,7 +25,7 @@ from monitor.core.inputs import (
     ResumeAlarm,
     StartSession,
 )
-from monitor.web import forms
+from monitor.web import forms, start_up
 from monitor.web.house import House
 from monitor.web.seats import Seat
 from monitor.web.wall import ms
@@ -39,6 +40,7 @@ def routes(house: House) -> APIRouter:
         summary = (form.__doc__ or "").split("\n")[0]
         router.add_api_route(f"/{path}", _endpoint(house, form), methods=["POST"], summary=summary)
     router.include_router(_sessions(house))
+    router.include_router(_milder(house))
     router.include_router(_alarms(house))
     router.include_router(_devices(house))
     return router
@@ -98,6 +100,7 @@ def _sessions(house: House) -> APIRouter:
             body.mode,
             without=tuple(body.without),
             reason=body.reason,
+            start_up=start_up.judge(house, body.screen, body.override),
         )
         answer = await _do(house, request, response, seat, bed_id, one)
         started = [o for o in answer["outcomes"] if o["outcome"] == "SessionStarted"]
@@ -111,6 +114,30 @@ def new_session_id() -> str:
     return f"s-{uuid.uuid4().hex[:16]}"
 
 
+def _answering(house: House, request: Request, bed_id: str, what: str) -> Seat:
+    """Return who acknowledges; held back only by acknowledging the same again and again."""
+    house.bed(bed_id)
+    drill = house.seat(request).may("drill") and house.is_drill(bed_id)
+    seat = house.writer(request, "care", also=drill)
+    if house.acknowledgements.take(f"{seat.seat_id}:{what}"):
+        raise HTTPException(429, "this was acknowledged a moment ago")
+    return seat
+
+
+def _milder(house: House) -> APIRouter:
+    router = APIRouter(tags=["alarms"])
+
+    @router.post("/acknowledge", summary="Say that these low and medium alarms are known (P-37)")
+    async def acknowledge(
+        bed_id: str, body: forms.MilderAcknowledgement, request: Request, response: Response
+    ) -> dict[str, Any]:
+        seat = _answering(house, request, bed_id, bed_id)
+        one = AcknowledgeMilder(tuple(body.seen.items()), seat.name)
+        return await _do(house, request, response, seat, bed_id, one)
+
+    return router
+
+
 def _alarms(house: House) -> APIRouter:
     router = APIRouter(prefix="/alarms/{alarm_id}", tags=["alarms"])
 
@@ -118,12 +145,7 @@ def _alarms(house: House) -> APIRouter:
     async def acknowledge(
         bed_id: str, alarm_id: str, body: forms.Acknowledgement, request: Request, response: Response
     ) -> dict[str, Any]:
-        house.bed(bed_id)
-        asking = house.seat(request)
-        drill = asking.may("drill") and house.is_drill(bed_id)
-        seat = house.writer(request, "care", also=drill)
-        if house.acknowledgements.take(f"{seat.seat_id}:{alarm_id}"):
-            raise HTTPException(429, "this alarm was acknowledged a moment ago")
+        seat = _answering(house, request, bed_id, alarm_id)
         one = Acknowledge(alarm_id, seat.name, body.priority)
         return await _do(house, request, response, seat, bed_id, one)
 

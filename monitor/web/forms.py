@@ -197,12 +197,22 @@ class Start(Form):
     mode: Mode = "real"
     without: list[MetricName] = []
     reason: Reason = ""
+    screen: Annotated[str, Field(max_length=40, description="whose start-up test counts (AL-51)")] = ""
+    override: Annotated[str, Field(max_length=500, description="why to start with something unproved")] = ""
 
 
 class Acknowledgement(Form):
     """A person knows of an alarm, at the priority seen."""
 
     priority: Priority | None = None
+
+
+class MilderAcknowledgement(Form):
+    """A person knows of these low and medium alarms: each alarm's id with the priority seen."""
+
+    seen: dict[Annotated[str, Field(max_length=80)], Literal["medium", "low"]] = Field(
+        min_length=1, max_length=200
+    )
 
 
 class AlarmPause(Form):

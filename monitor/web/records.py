@@ -6,16 +6,14 @@ it takes an emergency with a reason. Nothing here changes what was recorded.
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable
 from dataclasses import asdict
 from datetime import datetime, timedelta
-from statistics import median
 from typing import Annotated, Any, Literal
 
 import orjson
 from fastapi import APIRouter, HTTPException, Query, Request, Response
 
+from monitor.core import figures
 from monitor.core.inputs import CorrectRecord, Input, RecordDisposition, SignRecord
 from monitor.core.outcomes import Outcome, as_json
 from monitor.core.record import SessionSummary
@@ -24,7 +22,6 @@ from monitor.web.house import Export, House
 from monitor.web.hub import STATION
 from monitor.web.seats import Seat
 
-ISA_SPLIT = {"high": 5, "medium": 15, "low": 80}  # AL-56, ISA-18.2 via ALARMS §1.5
 USUAL_SPAN = timedelta(days=30)
 MOST_ENTRIES = 500_000  # the archive tells the oldest first: a small limit would leave out what is new
 
@@ -33,6 +30,7 @@ def routes(house: House) -> APIRouter:
     """Return the routes of records."""
     router = APIRouter(tags=["records"])
     router.include_router(_reading(house))
+    router.include_router(_figures(house))
     router.include_router(_remarks(house))
     return router
 
@@ -138,19 +136,29 @@ def _reading(house: House) -> APIRouter:
         headers = {"Content-Disposition": f'attachment; filename="{name}"'}
         return Response(content, media_type=chosen.media_type, headers=headers)
 
+    return router
+
+
+def _figures(house: House) -> APIRouter:
+    router = APIRouter()
+
     @router.get("/kpis", summary="How the alarms were, and how soon acknowledged; of 30 days if not said")
     def kpis(
         request: Request, from_at: datetime | None = None, to_at: datetime | None = None
     ) -> dict[str, Any]:
         house.reader(request, "record")
-        since = house.instant(from_at) if from_at else house.desk.now() - USUAL_SPAN
-        entries = house.archive.log(
-            names=("AlarmRaised", "AlarmAcknowledged", "AlarmEnded"),
-            from_at=since,
-            to_at=to_at and house.instant(to_at),
-            limit=MOST_ENTRIES,
-        )
-        return indicators(entry.outcome for entry in entries)
+        now = house.desk.now()
+        since = house.instant(from_at) if from_at else now - USUAL_SPAN
+        until = house.instant(to_at) if to_at else now
+        return {**figures.indicators(told(since, until), since, until), "overloaded": overloaded(now)}
+
+    def told(since: datetime, until: datetime) -> list[Outcome]:
+        names, most = figures.TOLD, MOST_ENTRIES
+        return [x.outcome for x in house.archive.log(names=names, from_at=since, to_at=until, limit=most)]
+
+    def overloaded(now: datetime) -> dict[str, int]:
+        on_duty = [one.name for one in house.users.list() if one.on_duty]
+        return figures.overloaded(told(now - figures.SLOWDOWN_SPAN, now), on_duty, now)
 
     return router
 
@@ -217,30 +225,4 @@ def show(summary: SessionSummary) -> dict[str, Any]:
     return {
         key: value.isoformat() if isinstance(value, datetime) else value
         for key, value in asdict(summary).items()
-    }
-
-
-def indicators(outcomes: Iterable[Outcome]) -> dict[str, Any]:
-    """Return counts by priority and kind, and the median time to acknowledge, in seconds (AL-56)."""
-    raised: dict[str, Outcome] = {}
-    answered: dict[str, float] = {}
-    for one in outcomes:
-        if one.outcome == "AlarmRaised":
-            raised[one.alarm_id] = one
-        elif one.outcome == "AlarmAcknowledged" and one.alarm_id in raised:
-            answered.setdefault(one.alarm_id, (one.at - raised[one.alarm_id].at).total_seconds())
-    by: Counter[str] = Counter(one.priority for one in raised.values())
-    times = sorted(answered.values())
-    return {
-        "alarms": len(raised),
-        "by_priority": {name: by.get(name, 0) for name in ("high", "medium", "low")},
-        "share": {
-            name: round(100 * by.get(name, 0) / len(raised), 1) if raised else 0.0 for name in ISA_SPLIT
-        },
-        "target_share": ISA_SPLIT,
-        "by_kind": dict(Counter(one.kind for one in raised.values())),
-        "by_rule": dict(Counter(one.rule for one in raised.values()).most_common(12)),
-        "acknowledged": len(answered),
-        "acknowledge_median_s": median(times) if times else None,
-        "acknowledge_worst_s": times[-1] if times else None,
     }

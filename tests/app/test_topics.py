@@ -12,7 +12,10 @@ from monitor.app import topics
 from monitor.config import load_protocol
 from monitor.core import inputs as given
 from monitor.core.bed import Bed, advance
+from monitor.core.device import DeviceProfile
+from monitor.core.vitals import Observation, Report
 from tests.conftest import REPOSITORY
+from tests.instants import instants
 
 NOW = datetime(2026, 11, 23, 10, tzinfo=UTC)
 IV = load_protocol(Path(REPOSITORY) / "config" / "protocols" / "iv-ketamine.toml")
@@ -62,6 +65,39 @@ def test_s_10_a_phase_of_the_turn_in_which_a_drill_ends_says_drill() -> None:
     spoken = [json.loads(payload) for payload in topics.phases(outcomes, "b1")]
     assert {one["phase"] for one in spoken} >= {"escalate", "end"}
     assert {one["mode"] for one in spoken} == {"drill"}
+
+
+def test_p_22_every_instant_on_the_wire_has_a_date_and_an_offset() -> None:
+    """P-22: onset (the reading), present (received and decided) and told: in the list and in each phase."""
+    bed, told = Bed("bed-1"), []
+    reading = Report("oximeter-1", NOW, NOW - timedelta(seconds=2), (Observation("spo2", 80.0),))
+    for seconds, one in (
+        (0, given.Associate(DeviceProfile("oximeter-1", ("spo2",), 1.0))),
+        (0, given.StartSession("s1", "K-1", IV, "nina")),
+        *((second, given.Observe(later(reading, second))) for second in range(1, 11)),
+        (11, given.PauseAudio("nina")),
+    ):
+        bed, outcomes = advance(bed, one, NOW + timedelta(seconds=seconds))
+        told += outcomes
+    high = next(alarm for alarm in bed.alarms.values() if alarm.metric == "spo2")
+    bed, outcomes = advance(bed, given.Acknowledge(high.alarm_id, "nina"), NOW + timedelta(seconds=12))
+    end = advance(bed, given.EndSession("nina", "moved"), NOW + timedelta(seconds=13))[1]
+    phases = topics.phases([*told, *outcomes, *end], "b1")
+    spoken = [topics.alarm_list(bed, "b1", 1, NOW), *topics.continuing(bed, "b1", NOW), *phases]
+    spoken += topics.rehearsed(told, "b1")
+    found = [pair for payload in spoken for pair in instants(json.loads(payload))]
+    assert {name for name, _ in found} == {"at", "onset_at", "present_at", "audio_paused_until"}
+    assert all(at.tzinfo is not None for _, at in found)
+    start = next(x for x in map(json.loads, phases) if (x["phase"], x["metric"]) == ("start", "spo2"))
+    assert datetime.fromisoformat(start["onset_at"]) == high.onset_at < NOW + timedelta(seconds=1)
+    assert datetime.fromisoformat(start["at"]) == high.present_at
+
+
+def later(report: Report, seconds: int) -> Report:
+    """Return a report measured and received so much later."""
+    span = timedelta(seconds=seconds)
+    measured = (report.measured_at or report.received_at) + span
+    return report._replace(received_at=report.received_at + span, measured_at=measured)
 
 
 def test_no_patient_code_is_on_the_wire() -> None:

@@ -32,6 +32,7 @@ WAITS = (0.25, 1, 3, 9, 11, 35, 130, 400, 700, 1300)
 ACTS = (
     "acknowledge",
     "acknowledge",
+    "acknowledge milder",
     "reset",
     "pause audio",
     "resume audio",
@@ -226,6 +227,9 @@ def _act(played: Performance, what: str, number: int) -> None:
     doses = played.bed.session.standing if played.bed.session else ()
     inputs: dict[str, Callable[[], Input]] = {
         "acknowledge": lambda: given.Acknowledge(alarm_id, "nurse"),
+        "acknowledge milder": lambda: given.AcknowledgeMilder(
+            tuple((one.alarm_id, one.priority) for one in alarms if one.priority != "high"), "nurse"
+        ),
         "reset": lambda: given.ResetAlarm(alarm_id, "nurse"),
         "pause audio": lambda: given.PauseAudio("nurse", (None, 60, 600, 700, 5, 120)[number]),
         "resume audio": lambda: given.ResumeAudio("nurse"),

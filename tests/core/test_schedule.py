@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+
+import pytest
 
 from monitor.core import inputs as given
-from tests.core.scene import Scene
+from tests.core.scene import NOON, Scene
 
 MINUTE = 60
 
@@ -60,6 +62,48 @@ def test_a_phase_with_another_cadence_counts_by_that() -> None:
     assert "overdue:cuff" in scene.rules()
     scene.give(given.EndDosing("nurse"))
     assert "overdue:cuff" not in scene.rules()
+
+
+def evening(start: datetime) -> list[tuple[str, str, str, timedelta]]:
+    """Play a session from baseline to an hour after the dose; return what was told, by time since its start.
+
+    In it are a window without a reading, a cadence, a pause that ends and acknowledgements that run out.
+    """
+    scene = Scene(now=start).start("in-esketamine", without=("spo2", "pulse_rate"), reason="of the cuff")
+    scene.cuff(120)
+    scene.wait(25 * MINUTE)
+    scene.cuff(165, 104)
+    scene.cuff(166, 104)
+    scene.give(given.PauseAudio("nurse", 600))
+    scene.wait(4 * MINUTE)
+    scene.give(given.RecordDose(28, "in", "nurse", reason="as agreed"))
+    for key in ("systolic-high", "diastolic-high"):
+        scene.give(given.Acknowledge(scene.alarm(key).alarm_id, "nurse"))
+    scene.wait(46 * MINUTE)
+    scene.cuff(121)
+    scene.wait(15 * MINUTE)
+    return [(one.outcome, one.rule, one.priority, one.at - start) for one in scene.told]
+
+
+@pytest.mark.parametrize(
+    "start",
+    [
+        datetime(2026, 11, 23, 22, 45, tzinfo=UTC),  # the dose before midnight, its window behind it
+        datetime(2026, 12, 31, 23, 20, tzinfo=UTC),
+        datetime(2026, 2, 28, 23, 40, tzinfo=UTC),
+        datetime(2026, 10, 25, 0, 15, tzinfo=UTC),  # clocks are put back in Europe at 01:00 UTC
+        datetime(2026, 3, 29, 0, 15, tzinfo=UTC),
+    ],
+)
+def test_p_50_what_is_due_counts_from_an_instant_so_midnight_is_a_time_like_any_other(
+    start: datetime,
+) -> None:
+    """P-50: a window is a start and a length: the same session tells the same at any hour, to the second."""
+    at_noon = evening(NOON)
+    assert evening(start) == at_noon
+    told = {name for name, *_ in at_noon}
+    assert {"CheckpointDue", "CheckpointMissed", "AudioResumed", "AlarmResumed", "AlarmEnded"} <= told
+    assert "overdue:cuff" in {rule for _, rule, *_ in at_noon}
 
 
 def test_the_mandatory_reading_at_40_minutes_is_missed_after_its_window() -> None:

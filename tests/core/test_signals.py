@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
@@ -90,6 +91,49 @@ def test_al_19_an_acknowledgement_ends_with_its_occurrence() -> None:
     scene.course([97] * 12 + [84] * 8)
     assert scene.alarm(URGENT).alarm_id != first.alarm_id
     assert scene.alarm(URGENT).signalling
+
+
+def three_milder() -> tuple[Scene, list[tuple[str, str]]]:
+    """Return a scene with a high, two medium and a low alarm, and the milder ones as a person sees them."""
+    scene = desaturated()
+    scene.give(given.ReportCondition("disk", "low", "nearly full"))
+    scene.give(given.ReportCondition("broker", "medium", "away"))
+    scene.stream(12, spo2=84, pulse=115)
+    milder = [one for one in scene.bed.alarms.values() if one.priority != "high" and not one.covered_by]
+    assert {one.key for one in milder} == {"disk", "broker", "pulse-rate-high"}
+    return scene, [(one.alarm_id, one.priority) for one in milder]
+
+
+def test_p_37_one_act_acknowledges_the_low_and_medium_alarms_and_each_runs_out_by_itself() -> None:
+    """P-37, AL-19: each for its own priority, 20 min medium and 60 min low; the high one still sounds."""
+    scene, seen = three_milder()
+    told = scene.give(given.AcknowledgeMilder(tuple(seen), "nurse"))
+    assert [(o.outcome, o.by) for o in told] == [("AlarmAcknowledged", "nurse")] * 3
+    assert scene.alarm(URGENT).signalling
+    for key, minutes in (("broker", 20), ("pulse-rate-high", 20), ("disk", 60)):
+        known = scene.alarm(key).acknowledgement
+        assert known is not None
+        assert known.until - scene.now == timedelta(minutes=minutes)
+    scene.stream(20 * 60 - 1, spo2=84, pulse=115)
+    assert not scene.alarm("broker").signalling
+    scene.stream(1, spo2=84, pulse=115)
+    assert (scene.alarm("broker").signalling, scene.alarm("disk").signalling) == (True, False)
+
+
+def test_p_37_never_a_high_alarm_nor_one_that_is_worse_than_it_was_seen() -> None:
+    """P-37, AL-17: then nothing is acknowledged and the person looks again; what has ended is passed over."""
+    scene, seen = three_milder()
+    high = (scene.alarm(URGENT).alarm_id, "high")
+    milder_than_it_is = (scene.alarm("broker").alarm_id, "low")
+    for wrong in (high, milder_than_it_is):
+        [told] = scene.give(given.AcknowledgeMilder((*seen, wrong), "nurse"))  # type: ignore[arg-type]
+        assert told.outcome == "Refused"
+        assert all(scene.alarm(key).signalling for key in (URGENT, "disk", "broker", "pulse-rate-high"))
+    scene.give(given.ClearCondition("disk"))
+    assert len(scene.give(given.AcknowledgeMilder(tuple(seen), "nurse"))) == 2
+    scene.give(given.ClearCondition("broker"))
+    gone = tuple(one for one in seen if one[0] not in {a.alarm_id for a in scene.bed.alarms.values()})
+    assert scene.give(given.AcknowledgeMilder(gone, "nurse"))[0].outcome == "Refused"
 
 
 def test_al_20_an_audio_pause_is_short_and_ends_by_itself() -> None:

@@ -44,6 +44,23 @@ def test_a_session_starts_on_a_free_bed_with_a_pseudonym() -> None:
     assert list(scene.latched()) == []
 
 
+def test_al_51_a_real_session_with_something_unproved_needs_a_reason() -> None:
+    """AL-51: the core refuses it without one, and writes what was and was not proved into the record."""
+    proof = given.StartUpTest("anna", NOON, ("no page with proved sound is open",))
+    refused(Scene(), start(start_up=proof), "no page with proved sound is open")
+    told = Scene().give(start(start_up=replace(proof, override="the wall is being mended")))[0]
+    assert told.detail["start_up"] == {
+        "by": "anna",
+        "at": NOON.isoformat(),
+        "missing": ["no page with proved sound is open"],
+        "override": "the wall is being mended",
+    }
+    for allowed in ({"mode": "drill"}, {"start_up": replace(proof, missing=())}, {"start_up": None}):
+        told = Scene().give(start(**{"start_up": proof, **allowed}))[0]
+        assert told.outcome == "SessionStarted"
+    assert "start_up" not in told.detail
+
+
 def test_al_28_ending_a_session_ends_its_alarms_without_a_sound() -> None:
     """AL-28: at session end every alarm ends, the milder first, so that none is 'resumed' for an instant."""
     scene = Scene().start()

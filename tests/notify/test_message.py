@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 
-from monitor.config import BedEntry, Configuration, Notify, default_folder
+from monitor.config import BedEntry, Configuration, Notify, Target, default_folder
 from monitor.config import load as load_configuration
 from monitor.core import inputs as given
 from monitor.core.alarms import Alarm
 from monitor.core.outcomes import Outcome
 from monitor.core.turn import Bed
 from monitor.core.vitals import Mode
-from monitor.notify import Notification, cancels, divert, dump, load, plan
+from monitor.notify import Notification, cancels, collected, connect, divert, dump, load, plan
 from tests.core.scene import Scene
+from tests.notify.places import HttpPlace
 
 TARGETS = [{"id": name, "url": f"json://127.0.0.1/{name}"} for name in ("wall", "anna", "ben", "chief")]
 PEOPLE = [
@@ -105,6 +108,34 @@ def test_a_message_says_what_where_and_since_when() -> None:
     assert "SMITH" not in sent.title + sent.body + sent.key
 
 
+def test_p_22_a_message_has_its_instants_with_date_and_offset(http_place: Callable[..., HttpPlace]) -> None:
+    """P-22: onset, decision, reading and receipt, as a web hook receives them; of an end and a flood too."""
+    place = http_place()
+    told = Told(routes=[everywhere(priorities=["high"], follow_up=True)])
+    told.scene.start()
+    told.scene.stream(120, spo2=97)
+    (raised,) = told.desaturate(60)
+    alarm = told.high()
+    (ended,) = told.see(told.scene.stream(20, spo2=97))
+    flood = collected("12 alarms", "wall", "real", told.configuration, told.scene.now)
+    send = connect(Target(id="wall", url=f"json://127.0.0.1:{place.port}/wall"))
+    assert all(send(one).delivered for one in (raised, ended, flood))
+    bodies = [one.body["message"] for one in place.wait(3)]
+    found = [dict(STAMP.findall(body)) for body in bodies]
+    assert [sorted(one) for one in found] == [
+        ["decided", "onset", "reading measured", "received"],
+        ["decided", "onset", "reading measured", "received"],
+        ["decided"],
+    ]
+    assert found[0]["onset"] == alarm.onset_at.astimezone(BERLIN).isoformat(timespec="seconds")
+    assert found[0]["decided"] == alarm.present_at.astimezone(BERLIN).isoformat(timespec="seconds")
+    assert found[0]["decided"].endswith("+01:00")
+    assert found[1]["decided"] > found[0]["decided"]
+
+
+STAMP = re.compile(r"(onset|decided|reading measured|received) (\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[+-]\d\d:\d\d)")
+BERLIN = ZoneInfo("Europe/Berlin")
+
 GOLDEN = """\
 HIGH, physiological, Room 4
 SpO2 80 %: 6 s below 90, 6 s at the floor (worst 80) (limit: below 90)
@@ -113,6 +144,8 @@ newest reading: 80 %, measured 13:02:06, 0 s ago
 session minute 2
 offered to level 1; passes on at 13:03:06
 Answer: http://wall.local/a/anna
+onset 2026-11-23T13:02:01+01:00, decided 2026-11-23T13:02:06+01:00, \
+reading measured 2026-11-23T13:02:06+01:00, received 2026-11-23T13:02:06+01:00
 ref {alarm_id}
 Secondary notification, not a primary alarm; designed after IEC 60601-1-8, claims no conformity."""
 

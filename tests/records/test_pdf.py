@@ -49,6 +49,29 @@ def squeezed(text: str) -> str:
     return re.sub(r"\s+", "", text)
 
 
+def test_al_51_the_printed_record_says_what_was_proved_and_why_it_began_without_the_rest(
+    tmp_path: Path,
+) -> None:
+    """AL-51: who saw and heard, when (date and offset), what was missing, and the reason in their words."""
+    record = esketamine()
+    test = {
+        "by": "Nora",
+        "at": "2026-11-23T06:12:00+00:00",
+        "missing": ["no page with proved sound is open"],
+        "override": "the wall is being mended",
+    }
+    entries = tuple(
+        entry._replace(outcome=one._replace(detail={**one.detail, "start_up": test}))
+        if (one := entry.outcome).outcome == "SessionStarted"
+        else entry
+        for entry in record.entries
+    )
+    found = words_of(pdf.render(replace(record, entries=entries), SITE), tmp_path)
+    words = "seen and heard by Nora 2026-11-23 07:12:00 +01:00; no page with proved sound is open; "
+    assert squeezed(words + "started all the same: the wall is being mended") in found
+    assert squeezed("no start-up test in this record") in words_of(pdf.render(record, SITE), tmp_path)
+
+
 @pytest.mark.parametrize("name", EVERY_SCENE)
 def test_everything_that_was_told_stands_on_the_pages(name: str, tmp_path: Path) -> None:
     """Issue 7: the text is compared with the journal: alarms, answers, doses, notes, refusals, people."""

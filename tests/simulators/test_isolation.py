@@ -168,7 +168,7 @@ def test_a_broken_simulator_reaches_no_patient(site: tuple[Running, Mosquitto]) 
         return {alarm["key"] for alarm in bed()["alarms"]}
 
     try:
-        body = {"patient_code": "K-1", "protocol": "iv-ketamine", "mode": "real"}
+        body = {"patient_code": "K-1", "protocol": "iv-ketamine", "mode": "real", "override": "test"}
         begun = http.post("/api/v1/beds/bed-1/start", json=body)
         assert begun.status_code == 200, begun.text
         session_id = begun.json()["session_id"]

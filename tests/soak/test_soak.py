@@ -74,7 +74,7 @@ def test_r_11_a_hundred_devices_cost_no_memory_no_reading_and_no_time(
     monitor.start()
     with closing(begin_session(monitor)) as http:
         for number in range(2, SESSIONS + 1):
-            body = {"patient_code": f"K-{number:04}", "protocol": "iv-ketamine"}
+            body = {"patient_code": f"K-{number:04}", "protocol": "iv-ketamine", "override": "soak"}
             assert http.post(f"/api/v1/beds/bed-{number}/start", json=body).status_code < 300
     ward = Ward(broker.port, DEVICES)
     ear = Watch(broker.port, ward)

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from monitor import config
+from monitor.app.station import Station
 from monitor.clock import SystemClock
 from monitor.config import BedEntry, Configuration, DeviceEntry, Ward
 from monitor.core.bed import advance
@@ -202,6 +203,8 @@ class SmallDesk:
         self.leases: dict[str, tuple[bool, float]] = {}
         self.well = True
         self.broker = "connected"
+        self.station = Station()
+        self.dead_channels: list[str] = []
         self.ticking = True
         self._inbox: queue.Queue[tuple[str, Input, datetime | None, Future[Reply]] | None] = queue.Queue()
         self._beds = {entry.id: Bed(entry.id) for entry in configuration.ward.beds}
@@ -255,11 +258,20 @@ class SmallDesk:
 
     def health(self) -> Mapping[str, Any]:
         """Return a self-check."""
-        return {"ok": self.well, "broker": self.broker, "journal": "durable", "boot_id": "b1", "lag_s": 0.0}
+        return {
+            "ok": self.well,
+            "broker": self.broker,
+            "journal": "durable",
+            "boot_id": "b1",
+            "lag_s": 0.0,
+            "annunciators": self.station.sounding(),
+            "dead_channels": self.dead_channels,
+        }
 
     def annunciate(self, page_id: str, sounding: bool) -> None:
         """Note a page's lease."""
         self.leases[page_id] = (sounding, time.monotonic())
+        self.station.annunciate(page_id, sounding)
 
     def stop(self) -> None:
         """End the thread."""

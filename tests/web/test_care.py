@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from monitor.core.inputs import ReportCondition
 from tests.web.conftest import Person
 from tests.web.small_house import PASSWORD, SmallHouse
 
@@ -17,7 +18,10 @@ Enter = Callable[[SmallHouse, str], Person]
 def test_a_whole_visit_by_the_routes(house: SmallHouse, sign_in: SignIn) -> None:
     """Issue 2: start on a bed with code and protocol, record a dose, end; each with the person's name."""
     nora = sign_in("Nora")
-    begun = nora.post("/beds/bed-1/start", {"patient_code": "P-7", "protocol": "in-esketamine"})
+    begun = nora.post(
+        "/beds/bed-1/start",
+        {"patient_code": "P-7", "protocol": "in-esketamine", "override": "no screen here"},
+    )
     assert begun.status_code == 200
     session = house.desk.beds()["bed-1"].session
     assert session is not None
@@ -80,6 +84,29 @@ def test_an_acknowledgement_carries_the_name_and_the_priority_seen(
     known = house.desk.beds()["bed-1"].alarms[alarm.key].acknowledgement
     assert known is not None
     assert known.by == "Nora"
+
+
+def test_p_37_one_press_acknowledges_the_low_and_medium_alarms_of_a_bed(
+    house: SmallHouse, sign_in: SignIn
+) -> None:
+    """P-37: by the ids and priorities that the page showed; a high one cannot even be named."""
+    for key, priority in (("disk", "low"), ("broker", "medium")):
+        house.desk.submit("bed-1", ReportCondition(key, priority, "test")).result(30)  # type: ignore[arg-type]
+    house.start("bed-1")
+    house.desaturate("bed-1")
+    alarms = house.desk.beds()["bed-1"].alarms
+    nora, path = sign_in("Nora"), "/beds/bed-1/acknowledge"
+    assert (
+        nora.post(path, {"seen": {one.alarm_id: one.priority for one in alarms.values()}}).status_code == 422
+    )
+    seen = {one.alarm_id: one.priority for one in alarms.values() if one.priority != "high"}
+    told = nora.post(path, {"seen": seen}).json()["outcomes"]
+    assert {(one["outcome"], one["rule"], one["by"]) for one in told} >= {
+        ("AlarmAcknowledged", "disk", "Nora"),
+        ("AlarmAcknowledged", "broker", "Nora"),
+    }
+    after = house.desk.beds()["bed-1"].alarms
+    assert {one.priority for one in after.values() if one.signalling} == {"high"}
 
 
 def test_a_flood_never_holds_back_the_first_acknowledgement(house: SmallHouse, sign_in: SignIn) -> None:

@@ -283,6 +283,28 @@ def test_the_keyboard_acknowledges_and_pauses(house: SmallHouse, enter: Open) ->
     page.wait_for_selector("[data-bed=bed-1][data-signal=acknowledged]")
 
 
+def test_p_37_one_press_on_tile_and_session_page_answers_what_is_not_high(
+    house: SmallHouse, enter: Open
+) -> None:
+    """P-37: the button names how many; it waits until no high alarm is on top, and moves nothing."""
+    session = house.start("bed-1")
+    for key in ("one", "two", "three"):
+        house.desk.submit("bed-1", ReportCondition(key, "medium", "test")).result(30)
+    wall, page = enter(), enter(path=f"/sessions/{session}")
+    text(wall, "[data-bed=bed-1] .ack.all", "All 3")
+    text(page, "#all", "Acknowledge all 3 low and medium")
+    before = boxes(wall)
+    house.desaturate("bed-1")
+    wall.wait_for_selector("[data-bed=bed-1][data-colour=high]")
+    expect(wall.locator("[data-bed=bed-1] .ack.all")).to_be_hidden()
+    assert boxes(wall) == before
+    wall.click("[data-bed=bed-1] .alarm-row .ack:not(.all)")
+    wait(wall, "document.querySelector('[data-bed=bed-1]').dataset.signal === 'acknowledged'")
+    page.click("#all")
+    expect(page.locator("#all")).to_be_hidden()
+    assert {one.signal for one in house.desk.beds()["bed-1"].alarms.values()} == {"acknowledged"}
+
+
 def test_who_was_away_gives_the_pin_and_the_acknowledgement_goes_through(
     house: SmallHouse, enter: Open, guard: PageGuard, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -313,6 +335,7 @@ def test_a_visit_from_the_free_bed_to_the_end(house: SmallHouse, enter: Open) ->
     page.click("[data-bed=bed-3] .start")
     page.fill("[name=patient_code]", "P-31")
     page.check("[value=in-esketamine]")
+    page.get_by_label("Start all the same").fill("the wall is being repaired")
     page.click("text=Start the session")
     page.wait_for_selector("#steps [data-phase=baseline][aria-current=step]")
     page.click("[data-act=dose]")

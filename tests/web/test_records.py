@@ -11,12 +11,15 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from monitor.core.inputs import EndSession, RecordDose
+from monitor.core.inputs import EndSession, RecordDose, Tick
 from monitor.core.vitals import Observation, Report
 from monitor.journal import Batch, Journal
 from monitor.series.embedded import Embedded
 from monitor.web.house import Export
 from monitor.web.ledger import Ledger
+from tests.core.scene import NOON
+from tests.core.test_figures import useless
+from tests.instants import instants
 from tests.web.conftest import Person
 from tests.web.small_house import SmallHouse
 
@@ -199,11 +202,34 @@ def test_what_an_alarm_was_and_what_is_wrong_stand_beside_the_record(past: Small
 
 
 def test_indicators_count_each_alarm_once(past: SmallHouse, enter: Enter) -> None:
-    """AL-56: the split by priority beside its target."""
+    """AL-56, AF-14: the split by priority beside its target, of the hour that the session has run."""
     found = enter(past, "Nora").get("/kpis").json()
     raised = past.archive.log(names=("AlarmRaised",))
     assert found["alarms"] == len({entry.outcome.alarm_id for entry in raised})
     assert found["target_share"] == {"high": 5, "medium": 15, "low": 80}
+    assert (found["sessions"], found["session_hours"]) == (1, pytest.approx(1.0, abs=0.05))
+    assert found["overloaded"] == {}
+
+
+def test_p_22_what_a_program_reads_of_a_session_has_dates_and_offsets(past: SmallHouse, enter: Enter) -> None:
+    """P-22: the log, its line and the audit; reading, receipt and decision of every outcome."""
+    ada = enter(past, "Ada")
+    log = ada.get("/sessions/s-bed-1-P-9/log").json()
+    found = list(instants([log, ada.get("/sessions/s-bed-1-P-9").json(), ada.get("/admin/audit").json()]))
+    assert {"at", "onset_at", "started_at", "given_at"} <= {name for name, _ in found}
+    assert all(at.tzinfo is not None for _, at in found)
+    raised = next(
+        one for one in log["entries"] if one["outcome"] == "AlarmRaised" and one["metric"] == "spo2"
+    )
+    assert raised["detail"]["onset_at"] < raised["at"]
+
+
+def test_af_15_the_figures_name_who_had_too_many_alarms_just_now(past: SmallHouse, enter: Enter) -> None:
+    """AF-15: beside the figures of any span, the last 120 min of each person."""
+    moved = past.desk.now() - timedelta(minutes=30) - NOON
+    told = [one._replace(at=one.at + moved) for one in useless(31, "Nora")]
+    past.archive.keep("bed-1", Tick(), told)
+    assert enter(past, "Carla").get("/kpis").json()["overloaded"] == {"Nora": 31}
 
 
 def test_a_limit_changes_in_two_steps_by_the_same_person(house: SmallHouse, sign_in: SignIn) -> None:

@@ -31,7 +31,8 @@ TABLE: list[tuple[str, tuple[set[str], set[str]]]] = [
     (r"GET /(healthz|metrics|sign-in|enter|openapi.json)", (EVERYONE | {NOBODY},) * 2),
     (r"POST /me/duty", (CARERS,) * 2),
     (r"(GET|POST) /(sign-out|me|people)", (EVERYONE,) * 2),
-    (r"GET /(beds|protocols|trend)$", (EVERYONE,) * 2),
+    (r"GET /(beds|protocols|trend|start-up)$", (EVERYONE,) * 2),
+    (r"POST /start-up$", (EVERYONE,) * 2),  # whoever may begin a session, be it a drill's
     (r"GET /beds/X(/trend|/limits)?$", (EVERYONE,) * 2),
     (r"POST /beds/X/limits/", ({CLINICIAN, ADMIN},) * 2),
     (r"POST /beds/X/", REAL_ONLY_CARERS),
@@ -70,6 +71,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "note": {"text": "a note"},
     "answer": {"criterion": "none", "met": True},
     "same-limb": {"same": False},
+    "{bed_id}/acknowledge": {"seen": {"none": "low"}},
     "start": {"patient_code": "X", "protocol": "in-esketamine", "mode": "drill"},
     "audio/pause": {},
     "pause": {"seconds": 10, "reason": "none"},
@@ -87,6 +89,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "password": {"password": "x", "new": "1"},
     "factor": {"seed": "x", "code": "1"},
     "what-if": {"limits": {}},
+    "start-up": {"screen": "none"},
     "sign-in": {"name": "nobody", "password": "x"},
 }
 # These would change who asks, or the seat, for the rest of the matrix.

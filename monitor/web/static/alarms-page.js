@@ -29,7 +29,10 @@ if ($("#kpis")) {
       const rules = Object.entries(found.by_rule).map(([name, count]) => `${name}: ${count}`);
       $("#kpis").replaceChildren(
         el("p", {}, `${found.alarms} alarms: ${share.join(", ")}.`),
-        el("p", {}, found.acknowledged ? `${found.acknowledged} acknowledged, half of them within ${age(found.acknowledge_median_s)}, the last after ${age(found.acknowledge_worst_s)}.` : "None acknowledged."),
+        el("p", {}, found.session_hours ? `${found.per_session_hour} in an hour of session (${found.sessions} sessions, ${found.session_hours} h). The noisiest tenth of sessions had ${found.top_tenth_percent ?? 0} % of them.` : "No session."),
+        el("p", {}, found.judged ? `${found.judged} judged, ${found.non_actionable_percent} % of them needed no action.` : "None judged yet: needed action, known, artefact (see a finished session)."),
+        el("p", {}, found.acknowledged ? `${found.acknowledged} acknowledged: half of them within ${age(found.acknowledge_p50_s)}, nine of ten within ${age(found.acknowledge_p90_s)}, the last after ${age(found.acknowledge_worst_s)}.` : "None acknowledged."),
+        ...Object.entries(found.overloaded).map(([name, count]) => el("p", {}, `${name} had ${count} alarms in the last 120 min that needed no action.`)),
         el("p", {}, rules.join(" · ")),
       );
     })

@@ -34,6 +34,12 @@ export async function acknowledge(bed, alarm, button) {
 
 export const needsPerson = (alarm) => alarm.signal !== "acknowledged" && alarm.signal !== "off";
 
+/** The low and medium alarms of a bed that wait for somebody: one press may answer them together (P-37). */
+export const milder = (bed) => bed.alarms.filter((one) => one.priority !== "high" && !one.covered && needsPerson(one));
+
+export const acknowledgeMilder = (bed, button) =>
+  doing(button, () => post(`/beds/${bed.id}/acknowledge`, { seen: Object.fromEntries(milder(bed).map((one) => [one.id, one.priority])) }));
+
 /** Pause one alarm for a minute, with a reason. */
 export const pauseAlarm = (bed, alarm) =>
   ask({

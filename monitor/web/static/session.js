@@ -3,7 +3,7 @@
 import { $, $$, el, icon, mark, say } from "./dom.js";
 import { doing, get, may, post, toast } from "./api.js";
 import { ask } from "./dialog.js";
-import { AlarmList, Announcer, acknowledge, mayCare, needsPerson } from "./alarms.js";
+import { AlarmList, Announcer, acknowledge, acknowledgeMilder, mayCare, milder, needsPerson } from "./alarms.js";
 import { SessionChart } from "./chart.js";
 import { reach } from "./lines.js";
 import { onFrame, serverNow } from "./live.js";
@@ -68,6 +68,8 @@ const list = live ? new AlarmList($("#alarms"), { only: (_, where) => where.id =
 const announcer = new Announcer($("#said"));
 if (live) $("#now").append(shown.spo2.node, shown.pulse_rate.node, shown.pressure.node, shown.heart_rate.node, shown.respiration_rate.node, shown.etco2.node, shown.temperature.node);
 
+$("#all")?.addEventListener("click", () => acknowledgeMilder(bed, $("#all")));
+
 let lastPhase = "";
 
 function draw(frame) {
@@ -83,6 +85,9 @@ function draw(frame) {
   drawHead(session, now);
   list.draw(frame);
   announcer.draw({ beds: [bed], station: null, labels: frame.labels });
+  const waiting = milder(bed);
+  $("#all").hidden = waiting.length < 2 || !mayCare(bed);
+  say($("#all"), `Acknowledge all ${waiting.length} low and medium`);
   drawCriteria(session);
   drawDoses(session);
   const care = mayCare(bed);

@@ -2,7 +2,7 @@
 
 import { el, icon, mark, say } from "./dom.js";
 import { doing, post } from "./api.js";
-import { acknowledge, colour, flashing, mayCare, needsPerson, shape, word } from "./alarms.js";
+import { acknowledge, acknowledgeMilder, colour, flashing, mayCare, milder, needsPerson, shape, word } from "./alarms.js";
 import { isLost, serverNow } from "./live.js";
 import { PHASES, age, bounds, freshness, left, number, plainly, signalWords, span, unit } from "./words.js";
 
@@ -73,6 +73,7 @@ export class Tile {
     this.text = el("span", { class: "text" });
     this.more = el("span", { class: "more" });
     this.ack = el("button", { type: "button", class: "ack", onclick: () => this.top && acknowledge(this.bed, this.top, this.ack) }, "Ack");
+    this.all = el("button", { type: "button", class: "ack all", onclick: () => acknowledgeMilder(this.bed, this.all) });
     this.start = el("a", { class: "button start", href: `/beds/${id}/start` }, "Start a session");
     this.node = el(
       "article",
@@ -83,7 +84,7 @@ export class Tile {
       this.pressure.node,
       el("div", { class: "course" }, this.line, this.ready),
       el("div", { class: "plan" }, this.phase, this.task),
-      el("div", { class: "alarm-row" }, this.shape, el("span", { class: "what" }, this.word, this.text), this.more, this.ack),
+      el("div", { class: "alarm-row" }, this.shape, el("span", { class: "what" }, this.word, this.text), this.more, this.ack, this.all),
       this.start,
     );
   }
@@ -161,8 +162,12 @@ export class Tile {
     }
     say(this.word, top ? word(top) : "");
     say(this.text, top ? [plainly(top.text, top.since), signalWords(top, now)].filter(Boolean).join(" · ") : "");
-    say(this.more, bed.alarms.length > 1 ? `+${bed.alarms.length - 1}` : "");
     this.ack.hidden = !top || !mayCare(bed) || !needsPerson(top);
+    const waiting = top?.priority === "high" && needsPerson(top) ? [] : milder(bed); // a high one first, by itself
+    this.all.hidden = waiting.length < 2 || !mayCare(bed);
+    say(this.all, `All ${waiting.length}`);
+    say(this.more, bed.alarms.length > 1 ? `+${bed.alarms.length - 1}` : "");
+    if (!this.all.hidden) mark(this.all, "aria-label", `Acknowledge all ${waiting.length} low and medium alarms: ${this.title.textContent}`);
     say(this.ack, top?.signal === "latched" ? "Seen" : "Ack");
     if (top) mark(this.ack, "aria-label", `${this.ack.textContent === "Ack" ? "Acknowledge" : "Seen"}: ${this.title.textContent}, ${plainly(top.text, top.since)}`);
   }

@@ -1,17 +1,16 @@
 // The wall: tiles in room order, alarms with the high ones first, and the sound.
 
-import { $, el, mark, say } from "./dom.js";
+import { $, say } from "./dom.js";
 import { get, me } from "./api.js";
-import { AlarmList, Announcer, RANK, everyAlarm, signals } from "./alarms.js";
-import { current, leaseNow, onFrame, proveSound } from "./live.js";
-import { Sound } from "./sound.js";
+import { AlarmList, RANK, everyAlarm, signals } from "./alarms.js";
+import { current, onFrame } from "./live.js";
+import { sounds } from "./sounding.js";
 import { Tile } from "./tile.js";
-import { strip } from "./page.js";
+import "./page.js";
 
 const tiles = new Map();
 const box = $("#tiles");
 const list = new AlarmList($("#alarms"));
-const announcer = new Announcer($("#said"));
 const order = $("#order");
 
 // --- tiles ----------------------------------------------------------------------------------------------
@@ -100,54 +99,6 @@ order.addEventListener("change", () => {
   localStorage.setItem("order", order.value);
   if (current()) draw(current());
 });
-
-// --- sound ----------------------------------------------------------------------------------------------
-
-const sound = new Sound();
-const button = $("#sound");
-const switchOn = el("button", { type: "button", onclick: () => button.click() }, "Switch sound on");
-proveSound(() => sound.running());
-window.afterwatchSound = sound;
-
-function sounds(frame) {
-  const fresh = announcer.draw(frame);
-  const heard = everyAlarm(frame).find(({ alarm }) => signals(alarm));
-  sound.frame(heard ? heard.alarm.priority : "", fresh);
-  drawSound();
-}
-
-function drawSound() {
-  const running = sound.running();
-  mark(button, "aria-pressed", String(running));
-  say($("span", button), running ? "Sound on" : "Sound off");
-  $("use", button).setAttribute("href", running ? "#bell" : "#bell-off");
-  strip("sound", running ? "" : "NO SOUND on this page: alarms are shown, not heard.", "soundless", switchOn);
-}
-
-button.addEventListener("click", async () => {
-  if (sound.running()) {
-    await sound.off();
-    localStorage.removeItem("sound");
-  } else {
-    await sound.unlock();
-    localStorage.setItem("sound", "on");
-  }
-  leaseNow();
-  drawSound();
-});
-
-// A page that was heard before asks again; the browser may want a gesture first, then any touch is one.
-if (localStorage.getItem("sound") === "on") {
-  const again = async () => {
-    if (!sound.running() && (await sound.unlock())) {
-      leaseNow();
-      drawSound();
-    }
-  };
-  again();
-  addEventListener("pointerdown", again, { once: true });
-  addEventListener("keydown", again, { once: true });
-}
 
 // --- keyboard: A acknowledges the first alarm that waits, P pauses the sound of its bed -------------------
 

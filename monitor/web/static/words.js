@@ -96,6 +96,7 @@ const OUTCOMES = {
   AlarmPaused: "Alarm paused",
   AudioPaused: "Sound paused",
   AudioResumed: "Sound again",
+  SignalsConfirmed: "Light and sound seen and heard",
   SessionStarted: "Session started",
   PhaseChanged: "Phase",
   DoseRecorded: "Dose",
