@@ -17,6 +17,7 @@ from monitor import config
 from monitor.app.loop import STATION
 from monitor.app.site import Site
 from monitor.clock import SystemClock, time_source
+from tests.app.test_running_site import Ear, report
 from tests.conftest import LOOPBACK, REPOSITORY, Mosquitto, Running, wait_for
 
 RUNBOOK = (REPOSITORY / "docs" / "operating.md").read_text(encoding="utf-8")
@@ -199,3 +200,42 @@ def test_p_18_a_client_that_takes_our_place_again_and_again_is_told(
     wait_for(lambda: alarm(site, "unsteady-link"), "the alarm")
     assert alarm(site, "unsteady-link").priority == "medium"
     assert site.monitor.health()["links_lost"] >= 4
+
+
+@pytest.mark.parametrize("store", [b"", b"no store of Mosquitto's" * 100], ids=["empty", "damaged"])
+def test_p_29_a_broker_that_lost_its_store_is_found_again_and_told(
+    linked_site: tuple[Site, Mosquitto], store: bytes
+) -> None:
+    """P-29, AL-47: the link comes back by itself, says what may be missing, and all streams go on.
+
+    Mosquitto does not start on a store it cannot read: `link` tells, and a person moves the file away.
+    """
+    site, broker = linked_site
+    kept = broker.folder / "mosquitto.db"
+    broker.stop()
+    assert kept.stat().st_size, "it kept nothing: the test proves nothing"
+    kept.write_bytes(store)
+    if store:
+        with pytest.raises(RuntimeError, match="Couldn't open database"):
+            broker.start()
+        wait_for(lambda: alarm(site, "link"), "the alarm of the link")
+        kept.rename(kept.with_suffix(".damaged"))
+    assert alarm(site, "broker-memory") is None
+    broker.start()
+    wait_for(lambda: alarm(site, "broker-memory"), "the alarm of what may be missing")
+    wait_for(lambda: alarm(site, "link") is None, "the end of the alarm of the link")
+    assert alarm(site, "broker-memory").priority == "low"
+    ear = Ear(broker.port)
+    ear.wait(lambda: ear.of("bed-1/alarms") and ear.of("monitor/status"), "what the broker keeps of us")
+    ear.say("oximeter-1", report(spo2=97, pulse_rate=70))
+    wait_for(lambda: site.archive.counts()["reading"], "a reading on the disk")
+    ear.end()
+
+
+def test_p_29_a_broker_that_kept_everything_is_no_condition(linked_site: tuple[Site, Mosquitto]) -> None:
+    """P-29: after a restart with its store whole, the broker has lost nothing and nothing is said."""
+    site, broker = linked_site
+    broker.restart()
+    wait_for(lambda: site.monitor.station.losses.total, "the loss")
+    wait_for(lambda: site.monitor.link.connected, "the link")
+    assert site.monitor.station.forgotten.total == 0
