@@ -299,7 +299,8 @@ class Monitor:
             log.exception("advance failed on a report of %s", report.device_id)
             why = f"monitor: {type(fault).__name__}: {fault}"
             self.ward.batch.quarantined.append(Refused(self.ward.now, envelope.topic, envelope.payload, why))
-            self.ward.condition("monitor-fault", "medium", f"a mistake inside the {why}"[:200])
+            text = f"a mistake inside the monitor: {type(fault).__name__}; see its log"
+            self.ward.condition("monitor-fault", "medium", text)
             return
         if not bed_id and report.device_id not in self.reader.devices:
             self.ward.condition(
@@ -316,7 +317,8 @@ class Monitor:
         if bed_id and ward.beds[bed_id].session is not None:
             self._guard(lambda: ward.do(bed_id, given.RefuseReport(device_id, reason)))
         else:
-            ward.condition(f"quarantine:{device_id}", "low", f"{device_id}: {reason}"[:200])
+            text = f"{device_id}: message refused: {reason}"[:200]
+            ward.condition(f"quarantine:{device_id}", "low", text)
 
     # --- people ---------------------------------------------------------------------------------------------
 
