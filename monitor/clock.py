@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import time
 from datetime import UTC, datetime, timedelta
-from typing import Protocol
+from typing import NamedTuple, Protocol
+
+UNSYNCHRONISED = 0x0040  # STA_UNSYNC of <sys/timex.h>: for 16 s of possible error, or never set
 
 
 class Clock(Protocol):
@@ -34,6 +36,35 @@ class SystemClock:
     def drift_s(self) -> float:
         """Return wall clock minus anchored clock, in seconds: a step or drift since the start (S-17)."""
         return (datetime.now(UTC) - self.now()).total_seconds()
+
+
+class TimeSource(NamedTuple):
+    """What the kernel says of its clock: whether a time server keeps it, and the most it may be wrong by."""
+
+    synchronised: bool
+    error_s: float
+
+
+def time_source() -> TimeSource | None:
+    """Ask the kernel (adjtimex(2), reading only); ``None`` where it does not tell."""
+    try:
+        # Late: only Linux has adjtimex. MemoryError: libffi where no memory may be made executable.
+        import ctypes
+
+        class Timex(ctypes.Structure):
+            _fields_ = [
+                ("modes", ctypes.c_int),
+                *((name, ctypes.c_long) for name in ("offset", "frequency", "most_error_us", "error_us")),
+                ("status", ctypes.c_int),
+                ("rest", ctypes.c_char * 512),
+            ]
+
+        found = Timex()
+        if ctypes.CDLL(None).adjtimex(ctypes.byref(found)) < 0:
+            return None
+    except (ImportError, OSError, AttributeError, MemoryError):
+        return None
+    return TimeSource(not found.status & UNSYNCHRONISED, found.most_error_us / 1e6)
 
 
 class SteppedClock:

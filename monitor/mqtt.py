@@ -73,9 +73,11 @@ class Link:
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="mqtt", daemon=True)
         self._greeted = False
+        self._remembered = False  # whether the broker must know our session by now
         self._protocol = V5
         self._client = self._make()
         self.may_connect: Callable[[], bool] = lambda: True
+        self.on_forgotten: Callable[[], None] = lambda: None  # the broker lost what it kept for us
         self.connection = 0
         self.connected = False
         self.reason = "not yet connected"
@@ -185,7 +187,7 @@ class Link:
             return False
         return True
 
-    def _on_connect(self, client: paho.Client, _userdata: Any, _flags: Any, reason: Any, _more: Any) -> None:
+    def _on_connect(self, client: paho.Client, _userdata: Any, flags: Any, reason: Any, _more: Any) -> None:
         self._greeted = True
         if reason.is_failure:
             self.reason = f"the broker refuses us: {reason}"
@@ -193,6 +195,9 @@ class Link:
                 self._greeted = False
             client.disconnect()
             return
+        if self._remembered and not flags.session_present:
+            self.on_forgotten()
+        self._remembered = True
         client.subscribe([(topic, 1) for topic in self._subscriptions])
         client.publish(self._will.topic, self._will.online, qos=1, retain=True)
         for topic, payload in list(self._retained.items()):

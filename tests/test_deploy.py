@@ -32,6 +32,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from monitor import config, install
 from monitor.__main__ import BAD_FILE
 from monitor.app import self_check
+from monitor.core.figures import ALARM_LOAD
 from monitor.install import accounts as accounts_module
 from monitor.install.accounts import AccountError, Accounts
 from monitor.install.layout import Plan, init
@@ -594,7 +595,8 @@ def technical_keys() -> set[str]:
                     found.add(leading_text(first).split(":")[0])
                 case ast.Assign(targets=[ast.Name(id=name)], value=value) if name in NAMING:
                     found.add(leading_text(value).split(":")[0])
-    return found - {""} | {CHANNEL.removesuffix(":")}  # the station takes this word from `notify`
+    taken = {CHANNEL, ALARM_LOAD}  # words that the station has from `notify` and `figures`
+    return found - {""} | {word.removesuffix(":") for word in taken}
 
 
 def test_the_runbook_tells_of_every_technical_alarm() -> None:

@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import csv
 import gzip
+import itertools
 import json
 import random
+import socket
 import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import paho.mqtt.client as paho
 import pytest
 
-from tests.conftest import REPOSITORY, Mosquitto, Running
+from monitor import config, mqtt
+from monitor.app.site import Site
+from tests.conftest import LOOPBACK, REPOSITORY, Mosquitto, Running, wait_for
+from tests.soak.publishing import Cable
 
 
 def ring_night(shared_data: Path) -> list[tuple[datetime, int]]:
@@ -89,3 +95,60 @@ def test_p_01_a_night_played_while_the_monitor_is_killed_six_times_is_stored_onc
     assert not missing, f"seed {seed}: {len(missing)} of {len(valid)} readings lost, first {min(missing)}"
     assert len(rows) == len(valid)
     assert any(0 < kill < len(valid) for kill in kills), f"seed {seed}: no kill fell into the night: {kills}"
+
+
+CUT_READINGS = 1500
+LONGEST_LIFE_BYTES = 20_000  # of a connection: about seventy readings and their confirmations
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("plain", ["0", "1"], ids=["wire", "plain paho"])
+@pytest.mark.parametrize("seed", [23])
+def test_p_23_a_connection_cut_at_any_byte_loses_no_reading_and_stores_none_twice(
+    mosquitto: Callable[..., Mosquitto],
+    running: Callable[..., Running],
+    monkeypatch: pytest.MonkeyPatch,
+    plain: str,
+    seed: int,
+) -> None:
+    """P-23: cut within CONNECT, a reading or a PUBACK, again and again, while readings stream."""
+    monkeypatch.setenv(mqtt.PLAIN, plain)
+    monkeypatch.setattr("monitor.mqtt.FIRST_RETRY_S", 0.02)
+    monkeypatch.setattr("monitor.mqtt.LAST_RETRY_S", 0.1)
+    chance, broker = random.Random(seed), mosquitto()
+    cable = Cable(broker.port)
+    site = Site(config.load(running(cable.port).folder))
+    site.start()
+    device = paho.Client(paho.CallbackAPIVersion.VERSION2, protocol=paho.MQTTv5)
+    device.max_inflight_messages_set(1000)
+    device.connect(LOOPBACK, broker.port)
+    device.loop_start()
+    try:
+        wait_for(lambda: site.monitor.self_check.took_s is not None, "the subscription")
+        cable.lives = (chance.randrange(1, LONGEST_LIFE_BYTES) for _ in itertools.count())
+        began = datetime.now(UTC) - timedelta(seconds=CUT_READINGS)
+        site.monitor.link._client.socket().shutdown(socket.SHUT_RDWR)  # type: ignore[union-attr]
+        for number in range(CUT_READINGS):
+            said = {
+                "measured_at": (began + timedelta(seconds=number)).isoformat(),
+                "boot_id": "b1",
+                "sequence": number,
+                "values": {"spo2": 97, "pulse_rate": 70},
+            }
+            device.publish("afterwatch/v1/clinic/devices/oximeter-1/report", json.dumps(said), qos=1)
+            if number % 5 == 0:
+                time.sleep(0.01)  # a stream, not a flood: a connection lives long enough to confirm some
+        cable.lives = itertools.repeat(sys.maxsize)
+        wait_for(lambda: site.archive.counts()["reading"] >= CUT_READINGS, f"every reading (seed {seed})")
+        cuts, repeated = cable.cuts, site.monitor.recorder.repeated
+    finally:
+        device.disconnect()
+        device.loop_stop()
+        assert site.stop()
+        cable.close()
+    with sqlite3.connect(f"file:{site.monitor.journal.path}?mode=ro", uri=True) as db:
+        instants = [at for (at,) in db.execute("SELECT at FROM reading")]
+    print(f"seed {seed}: {cuts} cuts, {repeated} readings came again")
+    assert len(instants) == len(set(instants)) == CUT_READINGS
+    assert cuts > 5, "it was hardly cut: the test proves little"
+    assert repeated, "nothing came again: no cut fell between a reading and its confirmation"

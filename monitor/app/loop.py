@@ -27,7 +27,7 @@ from monitor.app.recorder import Job, Recorder
 from monitor.app.self_check import DEVICE, SelfCheck
 from monitor.app.station import Station
 from monitor.app.ward import STATION, Ward
-from monitor.clock import Clock
+from monitor.clock import Clock, time_source
 from monitor.config import Configuration
 from monitor.core import inputs as given
 from monitor.core.inputs import Input
@@ -107,6 +107,7 @@ class Monitor:
         self.station = Station()
         self.self_check = SelfCheck(self.root, boot_id)
         self.link = self._make_link()
+        self.link.on_forgotten = self.station.forgotten.count
         self._sign_key = configuration.clinic.broker.sign_key()
         self.messenger: Messenger | None = None
         self.on_change: Callable[[], None] = lambda: None
@@ -168,7 +169,7 @@ class Monitor:
 
     def health(self) -> Mapping[str, Any]:
         """Return the self-check as JSON values."""
-        link, recorder = self.link, self.recorder
+        link, recorder, source = self.link, self.recorder, time_source()
         return {
             "ok": link.connected and not recorder.failing and self.stalled_s() < STALL_S,
             "broker": "connected" if link.connected else link.reason or "lost",
@@ -188,8 +189,17 @@ class Monitor:
             "annunciators": self.station.sounding(),
             "dead_channels": sorted(self.messenger.dead_channels()) if self.messenger else [],
             "self_check_s": self.self_check.took_s,
-            "clock_drift_s": round(getattr(self.clock, "drift_s", lambda: 0.0)(), 3),
+            "sign_ins_refused": self.station.refusals.total,
+            "links_lost": self.station.losses.total,
+            "clock_drift_s": round(self._drift_s(), 3),
+            "clock_synchronised": source and source.synchronised,
+            "clock_error_s": source and source.error_s,
         }
+
+    def _drift_s(self) -> float:
+        """Return how far the wall clock has left the monitor's, in seconds; a stepped clock has none."""
+        drift_s: Callable[[], float] = getattr(self.clock, "drift_s", lambda: 0.0)
+        return drift_s()
 
     def report_condition(self, key: str, priority: Priority | None, text: str) -> None:
         """Make a condition of the house, a technical alarm of the station, be as it is; ``None`` ends it."""
@@ -294,7 +304,8 @@ class Monitor:
             log.exception("advance failed on a report of %s", report.device_id)
             why = f"monitor: {type(fault).__name__}: {fault}"
             self.ward.batch.quarantined.append(Refused(self.ward.now, envelope.topic, envelope.payload, why))
-            self.ward.condition("monitor-fault", "medium", f"a mistake inside the {why}"[:200])
+            text = f"a mistake inside the monitor: {type(fault).__name__}; see its log"
+            self.ward.condition("monitor-fault", "medium", text)
             return
         if not bed_id and report.device_id not in self.reader.devices:
             self.ward.condition(
@@ -311,7 +322,8 @@ class Monitor:
         if bed_id and ward.beds[bed_id].session is not None:
             self._guard(lambda: ward.do(bed_id, given.RefuseReport(device_id, reason)))
         else:
-            ward.condition(f"quarantine:{device_id}", "low", f"{device_id}: {reason}"[:200])
+            text = f"{device_id}: message refused: {reason}"[:200]
+            ward.condition(f"quarantine:{device_id}", "low", text)
 
     # --- people ---------------------------------------------------------------------------------------------
 
@@ -382,6 +394,7 @@ class Monitor:
         present = list(self.ward.beds[STATION].alarms)
         for one in self.station.judge(self.ward.beds.values(), self.link.reason, dead, present):
             self.ward.condition(*one)
+        self.ward.condition(*self.station.judge_clock(self._drift_s(), time_source()))
         verdict = self.self_check.verdict(self.ward.now) if self.link.connected else None
         if verdict is not None:
             self.ward.condition(*verdict)
@@ -419,6 +432,8 @@ class Monitor:
     # --- the link and the disk ------------------------------------------------------------------------------
 
     def _link_changed(self, connected: bool, reason: str) -> None:
+        if not connected:
+            self.station.losses.count()
         log.info("broker: %s", f"connected, {reason}" if connected else reason)
         self.station.link_down_since = None if connected else time.monotonic()
         self.ward.now = max(self.ward.now, self.clock.now())

@@ -195,6 +195,7 @@ class Site:
             "duty_changed": self._set_ladders,
             "drill_runs": self.drills,
             "figures": self._figures,
+            "sign_in_refused": self.monitor.station.refusals.count,
         }
 
     def _figures(self) -> Mapping[str, float]:

@@ -286,17 +286,23 @@ def _opening(outcome: Outcome) -> str:
 def _what(outcome: Outcome, alarm: Alarm | None) -> str:
     metric, value = METRICS.get(outcome.metric), outcome.value
     if metric is None or value is None or outcome.kind != "physiological":
-        return alarm.text if alarm else outcome.reason
+        return _unquoted(alarm.text if alarm else outcome.reason)
     return f"{metric.label} {_number(outcome.metric, value)}"
 
 
 def _why(outcome: Outcome, alarm: Alarm | None) -> str:
     """Return what was crossed and by which path; the alarm's own words when it is still there."""
     if outcome.outcome in ("AlarmEnded", "AlarmResumed") or alarm is None:
-        before = f"{alarm.text}; " if alarm else ""
-        return _plain(f"{before}{outcome.reason}")
+        before = f"{_unquoted(alarm.text)}; " if alarm else ""
+        return _plain(f"{before}{_unquoted(outcome.reason)}")
     limit = f" (limit: {alarm.limit})" if alarm.limit else ""
-    return _plain(alarm.text) + limit
+    return _plain(_unquoted(alarm.text)) + limit
+
+
+def _unquoted(text: str) -> str:
+    """Return an alarm's words without the reason of a refusal: that may quote what a device sent (S-12)."""
+    before, refused, _ = text.partition("message refused: ")
+    return f"{before}message refused; the page says why" if refused else text
 
 
 def _times(alarm: Alarm | None, bed: Bed, zone: ZoneInfo, now: datetime) -> list[str]:

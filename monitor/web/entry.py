@@ -70,17 +70,17 @@ def admit(house: House, name: str, password: str, code: str, address: str) -> Se
     """Return a fresh seat after a full sign-in. Raises 401 or 429."""
     for key in (f"name:{name.lower()}", f"address:{address}"):
         if wait := house.entries.take(key):
-            house.ledger.write(name, "sign-in refused", f"too many tries from {address}")
+            house.keep_out(name, "sign-in refused", f"too many tries from {address}")
             raise HTTPException(
                 429, f"too many tries; wait {wait:.0f} s", {"Retry-After": str(int(wait) + 1)}
             )
     with _HASHING:
         account = house.users.verify(name, password)
     if account is None:
-        house.ledger.write(name, "sign-in refused", f"wrong name or password from {address}")
+        house.keep_out(name, "sign-in refused", f"wrong name or password from {address}")
         raise HTTPException(401, "wrong name or password")
     if account.factor and not pyotp.TOTP(account.factor).verify(code.strip(), valid_window=1):
-        house.ledger.write(name, "sign-in refused", f"second factor from {address}")
+        house.keep_out(name, "sign-in refused", f"second factor from {address}")
         raise HTTPException(401, "the code of the second factor is missing or wrong", {"X-Why": "factor"})
     house.users.unlock_pin(account.name)
     house.ledger.write(account.name, "sign-in", address)
@@ -91,6 +91,7 @@ def enter(house: House, token: str, address: str) -> Seat | None:
     """Return the seat of a one-time link, or ``None``."""
     account = house.users.redeem(token)
     if account is None:
+        house.keep_out("?", "sign-in refused", f"one-time link from {address}")
         return None
     house.ledger.write(account.name, "sign-in", f"one-time link from {address}")
     return house.doors.seat(account, ("link",))
@@ -163,7 +164,7 @@ def _awake(house: House) -> APIRouter:
         with _HASHING:
             account = house.users.verify_pin(body.name, body.pin)
         if account is None:
-            house.ledger.write(body.name, "switch refused", f"at the seat of {seat.name}")
+            house.keep_out(body.name, "switch refused", f"at the seat of {seat.name}")
             raise HTTPException(401, "wrong PIN, no PIN, or locked: sign in with the password")
         house.ledger.write(account.name, "switch", f"after {seat.name}")
         seat = house.doors.switch(seat, account)
@@ -200,6 +201,7 @@ def _own(house: House) -> APIRouter:
         with _HASHING:
             account = house.users.verify(seat.name, password)
         if account is None:
+            house.keep_out(seat.name, "password refused", "the present password, for a change of one's own")
             raise HTTPException(401, "the present password is wrong")
         return seat, account
 

@@ -84,7 +84,7 @@ class Options:
     ``read_answer(token)`` returns the bed, the alarm and the holder of an answer link, and raises ValueError
     with what to tell the person; ``duty_changed()`` is called when other people are on duty;
     ``test_routes()`` sends a message to every target and returns a row for each; ``figures()`` returns what
-    Prometheus is told beside the desk's health, by name.
+    Prometheus is told beside the desk's health, by name; ``sign_in_refused()`` counts (S-09).
     """
 
     exports: Mapping[str, Export] = field(default_factory=dict)
@@ -93,6 +93,7 @@ class Options:
     duty_changed: Callable[[], None] = lambda: None
     test_routes: Callable[[], Sequence[Mapping[str, Any]]] | None = None
     figures: Callable[[], Mapping[str, float]] = dict
+    sign_in_refused: Callable[[], None] = lambda: None
     ledger: Path | None = None
 
 
@@ -153,6 +154,11 @@ class House:
         """Write down and raise that a right is missing."""
         self.ledger.write(seat.name, "refused", f"{right}: {path}")
         raise HTTPException(403, f"this needs the right to {right}; you are {' and '.join(seat.roles)}")
+
+    def keep_out(self, name: str, what: str, why: str) -> None:
+        """Write down that somebody was not let in, and count it (S-09)."""
+        self.ledger.write(name, what, why)
+        self.options.sign_in_refused()
 
     def seated(self, response: Response, seat: Seat, request: Request) -> None:
         """Send the seat's cookie."""

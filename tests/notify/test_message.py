@@ -177,7 +177,7 @@ def test_times_in_an_alarms_own_words_are_the_sites() -> None:
 
 @pytest.mark.parametrize("seed", range(20))
 def test_no_message_ever_names_the_patient(seed: int) -> None:
-    """AL-44: neither the code nor what people write of a patient leaves with a message."""
+    """AL-44, S-12: neither the code nor what people write of a patient leaves, whatever the target."""
     dice, told = random.Random(seed), Told(people=PEOPLE, ladders=LADDER, routes=[everywhere(follow_up=True)])
     told.scene.start(patient_code="SMITH-JOHN")
     for _ in range(40):
@@ -199,6 +199,21 @@ def test_no_message_ever_names_the_patient(seed: int) -> None:
     words = " ".join(one.title + one.body + one.key + one.target for one in told.sent).lower()
     assert len(told.sent) > 10
     assert "smith" not in words, f"seed {seed}"
+
+
+def test_s_12_what_a_refused_message_held_stays_in_the_house() -> None:
+    """S-12: the reason of a refusal may quote a device's message, and with it a name; messages do not."""
+    told = Told(routes=[everywhere(follow_up=True)])
+    told.scene.start()
+    told.see(told.scene.give(given.RefuseReport("oximeter-1", "mode is 'SMITH^JOHN'; it must be 'real'")))
+    assert "SMITH" in told.scene.bed.alarms["refused:oximeter-1"].text, "nothing is quoted: it proves nothing"
+    told.see(told.scene.wait(120))
+    told_of = [one.title + one.body for one in told.sent]
+    words = [one for one in told_of if "message refused" in one]
+    assert len(words) == 1
+    assert any("ENDED" in one for one in told_of)
+    assert all("oximeter-1: message refused; the page says why" in one for one in words)
+    assert "SMITH" not in " ".join(told_of)
 
 
 def test_a_drill_says_so_first() -> None:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import socket
+import sys
 import threading
 import time
+from collections.abc import Iterator
 from datetime import UTC, datetime
 
 import paho.mqtt.client as paho
@@ -77,7 +80,12 @@ class Ward:
 
 
 class Cable:
-    """A TCP way to a port that can stop carrying without anybody being told: half open, or slow."""
+    """A TCP way to a port that can stop carrying without anybody being told: half open, slow, or cut.
+
+    Attributes:
+        lives: how many bytes, both ways together, each next connection carries before it is cut.
+        cuts: how many connections were cut so.
+    """
 
     def __init__(self, port: int) -> None:
         """Listen on a port of its own."""
@@ -85,6 +93,8 @@ class Cable:
         self.carries = threading.Event()
         self.carries.set()
         self.delay_s = 0.0
+        self.lives: Iterator[int] = itertools.repeat(sys.maxsize)
+        self.cuts = 0
         self._to = port
         self._listener = socket.create_server((LOOPBACK, self.port))
         threading.Thread(target=self._accept, daemon=True).start()
@@ -99,16 +109,21 @@ class Cable:
                     near.close()
                     continue
                 far.settimeout(None)
+                left = [next(self.lives)]
                 for pair in ((near, far), (far, near)):
-                    threading.Thread(target=self._carry, args=pair, daemon=True).start()
+                    threading.Thread(target=self._carry, args=(*pair, left), daemon=True).start()
 
-    def _carry(self, one: socket.socket, other: socket.socket) -> None:
+    def _carry(self, one: socket.socket, other: socket.socket, left: list[int]) -> None:
         with contextlib.suppress(OSError):
             while read := one.recv(65536):
                 self.carries.wait()
                 if self.delay_s:
                     time.sleep(self.delay_s)
-                other.sendall(read)
+                other.sendall(read[: max(0, left[0])])
+                left[0] -= len(read)
+                if left[0] <= 0:
+                    self.cuts += 1
+                    break
         for each in (one, other):
             with contextlib.suppress(OSError):
                 each.shutdown(socket.SHUT_RDWR)

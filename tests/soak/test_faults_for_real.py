@@ -114,7 +114,7 @@ def test_al_13_a_wall_clock_that_jumps_moves_no_timer(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """AL-13, R-09: an hour forward, two hours back while a patient is watched: no alarm comes or goes."""
+    """AL-13, R-09, S-17: an hour forward, two back: no alarm of the patient moves; the station tells."""
     clock = tmp_path / "clock"
     clock.write_text("0")
     broker = mosquitto()
@@ -139,9 +139,11 @@ def test_al_13_a_wall_clock_that_jumps_moves_no_timer(
         wait_for(lambda: stored(monitor) == sum(ward.sent), "every reading", within_s=20)
         after = rows(monitor, "SELECT body FROM outcome WHERE outcome LIKE 'Alarm%' AND bed_id='bed-1'")
         beat = ear.of("monitor/status")[-1]
+        said = [one["text"] for one in ear.of("station/alarm") if one["rule"] == "clock"]
         ear.end()
     assert drifts[0] > 3500, "the fake clock was not felt: the test proves nothing"
     assert drifts[1] < -3500, "the fake clock was not felt: the test proves nothing"
     assert len(after) == before, after[before:]
+    assert {way for text in said for way in ("ahead of", "behind") if way in text} == {"ahead of", "behind"}
     off = abs((datetime.now(UTC) - datetime.fromisoformat(beat["at"])).total_seconds())
     assert off < 30, f"the heartbeat tells a time that is {off:.0f} s off"

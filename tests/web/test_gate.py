@@ -66,8 +66,10 @@ def test_a_large_body_is_refused(house: SmallHouse) -> None:
     assert code >= 400
 
 
-def test_sign_in_is_slowed_after_five_wrong_tries(house: SmallHouse) -> None:
-    """S-rows, ASVS V6.3.1: guessing is slowed by name and by address, and written down."""
+def test_sign_in_is_slowed_after_five_wrong_tries(open_house: Callable[..., SmallHouse]) -> None:
+    """S-09, ASVS V6.3.1: guessing is slowed by name and by address, written down, and counted."""
+    refused: list[str] = []
+    house = open_house(sign_in_refused=lambda: refused.append(""))
     house.stop_buckets()
     codes = [
         post(f"{house.url}/api/v1/sign-in", json={"name": "Nora", "password": "wrong one"}).status_code
@@ -76,7 +78,9 @@ def test_sign_in_is_slowed_after_five_wrong_tries(house: SmallHouse) -> None:
     assert codes == [401] * 5 + [429]
     right = {"name": "Nora", "password": PASSWORD}
     assert post(f"{house.url}/api/v1/sign-in", json=right).status_code == 429
-    assert len(house.site.house.ledger.read(what="sign-in refused")) == 7
+    assert len(house.site.house.ledger.read(what="sign-in refused")) == len(refused) == 7
+    assert get(f"{house.url}/enter?token=guessed").status_code >= 400
+    assert len(house.site.house.ledger.read(what="sign-in refused")) == len(refused) == 8
 
 
 def test_a_bucket_fills_again_with_time() -> None:

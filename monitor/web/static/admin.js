@@ -88,7 +88,11 @@ const HEALTH = {
   messages_unsettled: ["Messages under way"],
   mirror_lag_seconds: ["Mirror behind", "s"],
   mirror_points_refused: ["Mirror refused"],
-  clock_drift_s: ["Clock drift", "s"],
+  clock_drift_s: ["Clock set since the start by", "s"],
+  clock_synchronised: ["Clock kept by a time server"],
+  clock_error_s: ["… wrong by at most", "s"],
+  sign_ins_refused: ["Sign-ins refused"],
+  links_lost: ["Link to the broker lost"],
   loop_age_s: ["Loop last came round", "s ago"],
   messages_waiting: ["Messages waiting"],
   batches_waiting: ["Batches waiting for the disk"],
@@ -107,7 +111,7 @@ const HEALTH = {
   version: ["Version"],
   boot_id: ["Run"],
 };
-const told = (value, unit = "", factor = 1) => (Array.isArray(value) ? value.join(", ") || "none" : value === null || value === "" ? "–" : `${typeof value === "number" && !Number.isInteger(value * factor) ? Number((value * factor).toPrecision(3)) : value} ${unit}`.trim());
+const told = (value, unit = "", factor = 1) => (Array.isArray(value) ? value.join(", ") || "none" : typeof value === "boolean" ? (value ? "yes" : "no") : value === null || value === "" ? "–" : `${typeof value === "number" && !Number.isInteger(value * factor) ? Number((value * factor).toPrecision(3)) : value} ${unit}`.trim());
 
 async function health() {
   const { health: found, wall } = await get("/admin/health");
