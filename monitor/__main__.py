@@ -16,7 +16,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -190,6 +190,17 @@ def _add_reading_commands(commands: _Commands) -> None:
         "--envelopes", type=Path, metavar="FILE", help="messages and staff actions (- is stdin)"
     )
     _add_config(replay)
+
+    shadow = _command(
+        commands,
+        "shadow",
+        _shadow,
+        "what another version of a protocol would have told in the last days (AF-11)",
+        "Each ended session with the protocol is lived again; every alarm that would be lost is listed.",
+    )
+    shadow.add_argument("--protocol", required=True, help="the candidate: a .toml file, or a name")
+    shadow.add_argument("--days", type=float, default=7.0, help="how far back (%(default)s)")
+    _add_config(shadow)
 
     decoding = _command(commands, "decode", _decode, "show what we make of a payload, as JSON lines")
     decode.add_arguments(decoding)
@@ -478,15 +489,9 @@ def _print_outcome(one: Any, jsonl: bool) -> None:
 
 
 def _live_again(chosen: argparse.Namespace) -> int:
-    from monitor import replay
-    from monitor.core import shadow
     from monitor.series.embedded import Embedded
 
     archive = Embedded(_load(chosen).store)
-    try:
-        given = archive.lived(chosen.session, replay.WARM_UP)
-    except LookupError as fault:
-        raise Unusable(str(fault)) from fault
     changes: dict[str, float | None] = {}
     for one in chosen.set:
         name, _, value = one.partition("=")
@@ -495,19 +500,61 @@ def _live_again(chosen: argparse.Namespace) -> int:
         except ValueError as fault:
             raise Unusable(f"--set {one}: write LIMIT=VALUE or LIMIT=off") from fault
     protocol = _protocol(chosen) if chosen.protocol else None
-    summary = archive.summary(chosen.session)
-    bed_id = summary.bed_id if summary else ""
-    outcomes = list(replay.live_again(given, bed_id, chosen.session, protocol, changes))
-    if not chosen.compare:
-        for outcome in outcomes:
-            _print_outcome(outcome, chosen.jsonl)
+    outcomes = _lived(archive, chosen.session, protocol, changes)
+    if chosen.compare:
+        _print_difference(_happened(archive, chosen.session), outcomes)
         return DONE
-    lived = [entry.outcome for entry in archive.log(session_id=chosen.session, limit=1_000_000)]
-    found = shadow.compare(lived, outcomes)
+    for outcome in outcomes:
+        _print_outcome(outcome, chosen.jsonl)
+    return DONE
+
+
+def _lived(archive: Any, session_id: str, protocol: Any, changes: dict[str, float | None]) -> list[Any]:
+    """Return what a stored session tells with a protocol (``None``: its own) and other limits."""
+    from monitor import replay
+
+    try:
+        given = archive.lived(session_id, replay.WARM_UP)
+    except LookupError as fault:
+        raise Unusable(str(fault)) from fault
+    summary = archive.summary(session_id)
+    return list(replay.live_again(given, summary.bed_id if summary else "", session_id, protocol, changes))
+
+
+def _happened(archive: Any, session_id: str) -> list[Any]:
+    return [entry.outcome for entry in archive.log(session_id=session_id, limit=1_000_000)]
+
+
+def _print_difference(happened: list[Any], outcomes: list[Any]) -> Any:
+    """Print and return which alarms are kept, lost (each of them) and new."""
+    from monitor.core import shadow
+
+    found = shadow.compare(happened, outcomes)
     for word, alarms in (("kept", found.kept), ("LOST", found.lost), ("new", found.new)):
         print(f"{word}: {len(alarms)}")
         for outcome in alarms if word != "kept" else ():
             print(f"  {outcome.at:%H:%M:%S} UTC  {outcome.priority:6}  {outcome.rule}  {outcome.reason}")
+    return found
+
+
+def _shadow(chosen: argparse.Namespace) -> int:
+    candidate = _protocol(chosen)
+    archive = _archive(_load(chosen).store)
+    begin = datetime.now(UTC) - timedelta(days=chosen.days)
+    every = archive.sessions(mode="real", from_at=begin, limit=100_000) if archive else []
+    kept = lost = new = looked_at = 0
+    for one in reversed(every):
+        happened = _happened(archive, one.session_id)
+        if one.protocol != candidate.name or not any(each.outcome == "SessionEnded" for each in happened):
+            continue
+        looked_at += 1
+        print(f"{one.session_id}  {one.started_at:%Y-%m-%d %H:%M} UTC  {one.bed_id}")
+        found = _print_difference(happened, _lived(archive, one.session_id, candidate, {}))
+        kept, lost, new = kept + len(found.kept), lost + len(found.lost), new + len(found.new)
+    print(
+        f"{looked_at} ended sessions with {candidate.name} in {chosen.days:g} days; with version "
+        f"{candidate.version}, digest {candidate.digest}: {kept} alarms kept, {lost} LOST, {new} new"
+    )
     return DONE
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 
 from monitor import config, replay
+from monitor.__main__ import main
 from monitor.app.ward import Ward
 from monitor.core import inputs as given
 from monitor.core import shadow
@@ -119,6 +121,26 @@ def test_af_12_what_other_limits_would_have_told_is_listed_alarm_by_alarm(tmp_pa
     assert [one.rule for one in found.lost] == ["spo2-low-urgent"]
     assert "systolic-high-urgent" in [one.rule for one in found.kept]
     assert found.new == ()
+
+
+def test_af_11_a_candidate_beside_the_active_protocol_lists_each_alarm_that_it_would_lose(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """AF-11: the sessions of the last days lived again with a file that is not in force."""
+    house = House(tmp_path)
+    a_session(house)
+    house.end()
+    candidate = tmp_path / "candidate.toml"
+    shipped = (REPOSITORY / "config" / "protocols" / "iv-ketamine.toml").read_text()
+    begin = shipped.index('id = "spo2-low-urgent"')
+    candidate.write_text(shipped[:begin] + shipped[begin:].replace("limit = 90", "limit = 85", 1))
+    command = ["shadow", "--protocol", str(candidate), "--config", str(tmp_path)]
+    assert main([*command, "--days", "36500"]) == 0
+    told = capsys.readouterr().out
+    assert re.search(r"^s1 .*bed-1\nkept: 3\nLOST: 1\n  .*high +spo2-low-urgent  SpO2 8", told, re.MULTILINE)
+    assert told.splitlines()[-1].endswith("3 alarms kept, 1 LOST, 0 new")
+    assert main([*command, "--days", "0"]) == 0
+    assert capsys.readouterr().out.startswith("0 ended sessions")
 
 
 def test_a_what_if_of_a_limit_that_is_not_there_names_those_that_are(tmp_path: Path) -> None:
