@@ -49,6 +49,10 @@ format: $(VENV)/.dev  ## let ruff lay out the code and mend what it safely can
 prove: $(VENV)/.product $(VENV)/.test  ## the long proofs: crashes, whole-system simulation, soak
 	$(BIN)/pytest -m prove --timeout 3600 tests $(wildcard bench) $(ARGS)
 
+.PHONY: cover
+cover: $(VENV)/.product $(VENV)/.test  ## the gate on coverage: every branch of core, journal and outboxes (in prove too)
+	$(BIN)/pytest -n 0 -m prove tests/test_coverage.py $(ARGS)
+
 .PHONY: bench
 bench: $(VENV)/.product $(VENV)/.test  ## measure every performance claim beside a peer
 	$(BIN)/python -m bench $(ARGS)

@@ -359,14 +359,12 @@ class Journal:
 
     def _newest_of(self, device_id: str) -> tuple[int, str | None, int | None]:
         """Return the newest time of a device (microseconds), and its last boot and sequence."""
-        known = self._newest.get(device_id)
-        if known is None:
-            found = self._db.execute(
-                "SELECT r.at, n.name, r.sequence FROM reading r LEFT JOIN name n ON n.id = r.boot "
-                "WHERE r.device=? ORDER BY r.at DESC LIMIT 1",
-                (self._name(device_id),),
-            ).fetchone()
-            known = self._newest[device_id] = found or (-(2**62), None, None)
+        found = self._db.execute(
+            "SELECT r.at, n.name, r.sequence FROM reading r LEFT JOIN name n ON n.id = r.boot "
+            "WHERE r.device=? ORDER BY r.at DESC LIMIT 1",
+            (self._name(device_id),),
+        ).fetchone()
+        known = self._newest[device_id] = found or (-(2**62), None, None)
         return known
 
     def _without_known(self, report: Report, at: int) -> Report | None:

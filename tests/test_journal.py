@@ -157,6 +157,40 @@ def test_p_27_a_second_message_of_one_instant_keeps_what_is_new(tmp_path: Path) 
     assert [one[1:] for one in values_of(tmp_path)] == [("etco2", 38.0), ("spo2", 97.0)]
 
 
+def test_p_04_the_last_state_comes_back_with_what_was_read_since(tmp_path: Path) -> None:
+    """P-04: a state, and of that bed alone the readings after it, in their order."""
+    journal = Journal(tmp_path)
+    journal.commit([session_batch()])
+    later = [reading(number) for number in range(80, 90)]
+    other = [("bed-2", reading(number, "oximeter-2")[1]) for number in range(3)]
+    journal.commit([Batch(readings=[*later, *other])])
+    journal.close()
+    again = Journal(tmp_path)
+    [(bed_id, stored)] = again.snapshots().items()
+    assert (bed_id, [one.sequence for one in stored.readings]) == (BED, [*range(80, 90)])
+    assert stored.readings == [report for _, report in later]
+    plan = protocols()["iv-ketamine"]
+    assert snapshot.load(stored.body, {plan.digest: plan}).now == scene().now
+    assert again.protocols() == {plan.digest: snapshot.dump_protocol(plan)}
+    again.close()
+
+
+def test_levels_are_the_same_however_often_they_are_raised(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """P-54: the overview of many small commits is that of one large one."""
+    monkeypatch.setattr("monitor.journal.LEVEL_EVERY", 7)
+    few, many = Journal(tmp_path / "few"), Journal(tmp_path / "many")
+    few.commit([Batch(readings=[reading(number) for number in range(300)])])
+    for number in range(300):
+        many.commit([Batch(readings=[reading(number)])])
+    for journal in (few, many):
+        journal.commit([Batch(readings=[reading(1000 + number) for number in range(10)])])
+        journal.commit([Batch(readings=[reading(1010 + number) for number in range(10)])])
+        journal.close()
+    assert rows(tmp_path / "few", "level") == rows(tmp_path / "many", "level") != []
+
+
 # --- one transaction ----------------------------------------------------------------------------------------
 
 

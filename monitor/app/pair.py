@@ -173,6 +173,8 @@ class Pair:
         """Become a follower before saying another word: a new program in our place (as after a crash)."""
         log.error("monitor %s steps down: term %d is of %s", self.name, *self._lease.highest)
         logging.shutdown()
+        if self._ended.is_set():
+            os._exit(0)  # it was leaving anyway: a new program would never hear of that
         os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606  ourselves
 
     def standing(self) -> Standing:

@@ -26,8 +26,7 @@ LAST_SECOND = timedelta(seconds=1)
 def cuff_measured(turn: Turn, metric: str) -> None:
     """A cuff reading came: with a systolic value nothing is overdue any more."""
     for key in ("overdue:cuff", "repeat:cuff") if metric == CUFF else ():
-        if key in turn.bed.alarms:
-            turn.technical(key, None, "a cuff reading came")
+        turn.technical(key, None, "a cuff reading came")
 
 
 def _cadence(session: Session) -> Cadence | None:
@@ -132,8 +131,7 @@ def anchors_moved(turn: Turn, before: Session) -> None:
     kept = {name: state for name, state in after.checkpoints.items() if name not in moved}
     turn.bed.session = replace(after, checkpoints=kept)
     for name in moved:
-        if f"missed:{name}" in turn.bed.alarms:
-            turn.technical(f"missed:{name}", None, "its time has changed")
+        turn.technical(f"missed:{name}", None, "its time has changed")
 
 
 def _still_met(session: Session, checkpoint: Checkpoint) -> bool:

@@ -185,15 +185,13 @@ def _notice_gap(turn: Turn, name: str) -> None:
 def _forget_gap(turn: Turn, name: str) -> None:
     device = turn.bed.devices[name] = turn.bed.devices[name].copy()
     device.missing, device.gap_at = (), None
-    if f"sequence:{name}" in turn.bed.alarms:
-        turn.technical(f"sequence:{name}", None, f"{name}: given up waiting; the gap stays in the record")
+    turn.technical(f"sequence:{name}", None, f"{name}: given up waiting; the gap stays in the record")
 
 
 def _forget_refusal(turn: Turn, name: str) -> None:
     device = turn.bed.devices[name] = turn.bed.devices[name].copy()
     device.malformed_at = None
-    if f"refused:{name}" in turn.bed.alarms:
-        turn.technical(f"refused:{name}", None, f"{name}: nothing refused for a minute")
+    turn.technical(f"refused:{name}", None, f"{name}: nothing refused for a minute")
 
 
 def _summarise(turn: Turn) -> None:

@@ -178,6 +178,18 @@ def test_p_28_missing_messages_are_told_and_a_late_one_fills_the_gap() -> None:
     assert "sequence:oximeter-1" not in scene.rules()
 
 
+def test_p_28_of_two_gaps_the_one_is_filled_that_the_late_message_is_of() -> None:
+    """P-28: a late message of the second hole leaves the first as it is."""
+    scene = Scene().start()
+    for number in (1, 5, 10):
+        scene.now += timedelta(seconds=1)
+        scene.report(spo2=97, boot_id="b", sequence=number)
+    scene.stream(6, spo2=97)
+    assert scene.alarm("sequence:oximeter-1").text == "oximeter-1: 7 messages missing"
+    scene.report(spo2=97, boot_id="b", sequence=7, measured_at=scene.now - timedelta(seconds=7))
+    assert scene.bed.devices["oximeter-1"].missing == ((2, 4), (6, 6), (8, 9))
+
+
 def test_p_28_a_gap_that_never_fills_is_given_up() -> None:
     """P-28: after ten minutes it stays in the record only; without a session nobody is bothered."""
     scene = Scene().start()
@@ -433,6 +445,13 @@ def test_al_26_an_alarm_that_a_stored_bed_lacks_is_raised_by_the_next_sample() -
     del cleared.alarms[URGENT]
     scene.bed = cleared
     scene.course([97] * 12)
+    assert URGENT not in scene.rules()
+    scene.course([84] * 8)
+    for _ in range(12):  # also when it clears with the very sample that would have raised it
+        lost = scene.bed.copy()
+        lost.alarms.pop(URGENT, None)
+        scene.bed = lost
+        scene.course([97])
     assert URGENT not in scene.rules()
 
 

@@ -333,3 +333,23 @@ def test_an_alarm_never_has_two_owners(seed: int) -> None:
                     owner = "" if outcome.rule == KEY else owner
                 case _:
                     pass
+
+
+def test_al_43_no_downtime_and_what_somebody_has_leave_ownership_as_it_is() -> None:
+    """AL-43: a bed that is back at once is unchanged; what was accepted is not offered anew by downtime."""
+    stage = raised()
+    assert after_downtime(stage.bed, stage.now) is stage.bed
+    assert after_downtime(Bed("bed-1"), stage.now).now is None
+    stage.give(given.Accept(alarm_id(stage), "anna"))
+    own = stage.alarm(KEY).ownership
+    stage.bed = after_downtime(stage.bed, stage.now + timedelta(hours=1))
+    assert stage.alarm(KEY).ownership == own
+
+
+def test_al_42_other_people_on_duty_take_nothing_from_who_has_it() -> None:
+    """AL-42: a new ladder offers what is wanted to other people, and leaves an owner the owner."""
+    stage = raised()
+    stage.give(given.Accept(alarm_id(stage), "anna"))
+    stage.give(given.SetLadder(Ladder({"high": (Level(("dora",), 60),)})))
+    assert stage.alarm(KEY).ownership.owner == "anna"
+    assert [name for name, _ in moves(stage)] == ["AlarmOffered", "AlarmAccepted"]

@@ -21,6 +21,7 @@ from monitor.core.protocol import (
     Onset,
     Priority,
 )
+from monitor.core.session import boundary_of
 from monitor.core.soundness import problems
 from tests.core.scene import Scene, protocol, protocols
 
@@ -230,6 +231,7 @@ def test_al_11_a_profile_below_85_is_refused() -> None:
     ("fields", "key"),
     [
         ({"gate_s": 9.0}, "filters.time-and-depth.gate_s"),
+        ({"gate_s": -1.0}, "filters.time-and-depth.gate_s"),
         ({"ceiling_s": 31.0}, "filters.time-and-depth.ceiling_s"),
         ({"ceiling_s": float("inf")}, "filters.time-and-depth.ceiling_s"),
         ({"floor": None}, "limits.spo2-low-urgent.filter"),
@@ -423,3 +425,32 @@ def test_al_28_a_limit_that_begins_with_a_phase_judges_the_last_reading() -> Non
     assert "systolic-high-urgent" not in scene.rules()
     scene.give(given.RecordDose(35, "iv", "nurse", reason="known"), after_s=60)
     assert scene.alarm("systolic-high-urgent").onset_at == scene.now
+
+
+def test_al_07_the_limit_in_force_is_the_change_and_off_is_none() -> None:
+    """AL-07: what a page shows beside a value is what the filters use."""
+    scene = Scene().start()
+    limit = next(x for x in protocol().limits if x.id == "pulse-rate-high-urgent")
+
+    def in_force() -> float | None:
+        assert scene.bed.session is not None
+        found = boundary_of(scene.bed.session, limit)
+        return found and found.value
+
+    assert in_force() == 130
+    scene.give(given.SetLimit(limit.id, "dr", "clinician", "an athlete", 125))
+    assert in_force() == 125
+    scene.give(given.SetLimit(limit.id, "dr", "clinician", "agreed", None, False))
+    assert in_force() is None
+
+
+def test_a_mark_on_a_streaming_value_is_made_beyond_its_limit_only() -> None:
+    """CLINICAL 3.3: an annotation marks the chart and never alarms, of any metric."""
+    mark = Limit("spo2-mark", "spo2", "low", "minor", "delayed", "a test", limit=85.0, annotation=True)
+    scene = Scene().start(protocol(limits=(*protocol().limits, mark)))
+    scene.stream(3, spo2=97)
+    scene.stream(1, spo2=89)  # beyond another limit, not beyond the mark
+    assert scene.of("LimitAnnotated") == []
+    scene.stream(1, spo2=84)
+    assert [one.rule for one in scene.of("LimitAnnotated")] == ["spo2-mark"]
+    assert "spo2-mark" not in scene.rules()

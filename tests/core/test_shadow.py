@@ -74,3 +74,14 @@ def test_af_12_every_protocol_that_ships_can_be_a_candidate() -> None:
         for one, now in played.inputs:
             shadow, _ = follow(shadow, one, now, candidate)
         assert shadow.now == played.bed.now
+
+
+def test_af_11_what_people_do_to_one_alarm_is_no_news_to_the_shadow() -> None:
+    """AF-11: an alarm's id means nothing to another bed; only time passes there."""
+    began = perform(seeded(3, 40)).inputs
+    shadow = Bed("bed-1")
+    for one, now in began:
+        shadow, _ = follow(shadow, one, now, protocol())
+    now = began[-1][1]
+    after, told = follow(shadow, given.Accept("an id of the active bed", "anna"), now, protocol())
+    assert (after.alarms, [o for o in told if o.outcome == "Refused"]) == (shadow.alarms, [])

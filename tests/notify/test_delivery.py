@@ -7,7 +7,8 @@ from datetime import timedelta
 
 from monitor.config import Target
 from monitor.notify import Notification, Notifier, Result, try_targets
-from monitor.notify.service import judge, secrets_of
+from monitor.notify.delivery import MOST_STUCK, STUCK_FORGOTTEN_S
+from monitor.notify.service import Send, judge, secrets_of
 from tests.conftest import Mosquitto, wait_for
 from tests.notify.conftest import NOW, Hand
 from tests.notify.places import WITHIN_S, HttpPlace, MailPlace, silent_port
@@ -160,6 +161,80 @@ def test_a_late_answer_still_counts(
     hand.advance(600)
     assert notifier.waiting() == 0
     assert len(place.arrived) == 1
+
+
+def test_what_is_cancelled_on_its_way_is_no_result_and_leaves_the_channel_free(
+    http_place: Callable[..., HttpPlace], begin_notifier: Begin, results: list[Result], hand: Hand
+) -> None:
+    """P-35, P-34: an attempt that nobody waits for may end late or never; the next message goes out."""
+    place = http_place("hold")
+    notifier = begin_notifier(Target(id="phone", url=f"json://127.0.0.1:{place.port}/", deadline_s=1))
+    notifier.submit([message("phone")])
+    place.wait(1)
+    notifier.cancel("alarm-1")
+    hand.advance(1)
+    place.mood = "200"
+    notifier.submit([message("phone", key="other", alarm_id="alarm-2")])
+    wait_for(lambda: states(results) == ["delivered"])
+    place.let_go.set()
+    wait_for(lambda: not notifier._channels["phone"]._stuck, "the late answer")
+    notifier.submit([message("phone", key="third", alarm_id="alarm-3")])
+    wait_for(lambda: states(results) == ["delivered"] * 2)
+    assert [one.key for one in results] == ["other", "third"]
+    assert notifier.channels() == {}
+
+
+def test_attempts_that_never_end_are_forgotten_and_hold_up_nothing(
+    http_place: Callable[..., HttpPlace], begin_notifier: Begin, results: list[Result], hand: Hand
+) -> None:
+    """P-34, R-14: so many may hang at a time; after some minutes their places are free again."""
+    place = http_place("drip")
+    notifier = begin_notifier(Target(id="phone", url=f"json://127.0.0.1:{place.port}/", deadline_s=1))
+    for number in range(MOST_STUCK):
+        notifier.submit([message("phone", key=f"k{number}", alarm_id=f"a{number}")])
+        place.wait(number + 1)
+        notifier.cancel(f"a{number}")
+        hand.advance(1)
+    place.mood = "200"
+    now = hand.now()
+    notifier.submit(
+        [
+            message(
+                "phone",
+                key="after",
+                created_at=now,
+                deadline_at=now + timedelta(seconds=2 * STUCK_FORGOTTEN_S),
+            )
+        ]
+    )
+    assert states(results) == []
+    hand.advance(STUCK_FORGOTTEN_S + 1)
+    wait_for(lambda: states(results, "phone")[-1:] == ["delivered"])
+
+
+def test_a_plugin_that_breaks_is_a_failed_attempt(results: list[Result]) -> None:
+    """P-33: whatever a service's plugin raises, opening or sending, is told and tried again."""
+    opened: list[str] = []
+
+    def open_(target: Target) -> Send:
+        opened.append(target.id)
+        raise RuntimeError("a plugin of somebody else")
+
+    notifier = Notifier([Target(id="phone", url="json://127.0.0.1/")], results.append, Hand(), open_)
+    notifier.presume("nobody", None)
+    notifier.submit([message("phone")])
+    wait_for(lambda: states(results) == ["retrying"])
+    assert results[0].text == "the plugin of the service failed (RuntimeError)"
+    assert opened == ["phone", "phone"]
+    notifier.stop()
+
+
+def test_an_address_that_is_not_there_is_said(begin_notifier: Begin, results: list[Result]) -> None:
+    """P-31: a secret that is missing is named by its target, as what the installer must mend."""
+    begin_notifier(Target(id="phone", url_env="AFTERWATCH_NO_SUCH_ADDRESS")).submit([message("phone")])
+    wait_for(lambda: bool(results))
+    assert "the address of target 'phone' is not there" in results[0].text
+    assert try_targets([]) == []
 
 
 def test_a_failed_attempt_is_tried_again_after_two_four_and_eight_seconds(

@@ -265,6 +265,43 @@ def test_a_journal_from_a_backup_and_a_record_that_is_gone_stop_nothing(house: H
     assert emptied.trouble() == ""
 
 
+def test_a_record_that_cannot_be_written_is_refused_and_said(house: House, stub: Stub) -> None:
+    """A record that FHIR has no words for waits for nobody: it is refused with the reason."""
+
+    class Wordless(Embedded):
+        def record(self, session_id: str) -> None:  # type: ignore[override]
+            raise ValueError("no such unit")
+
+    house.session(0)
+    outbox = Outbox(house.folder, Wordless(house.folder), house.settings, SITE, now=lambda: house.now)
+    house.opened.append(outbox)
+    run(outbox)
+    assert "cannot be written as FHIR: no such unit" in outbox.trouble()
+    assert stub.requests == []
+
+
+def test_its_thread_outlives_what_it_meets(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """R-18: whatever a step meets is said once, and the next step goes on; one never started just ends."""
+    monkeypatch.setattr(module, "IDLE_S", 0.01)
+    told: list[str] = []
+    house.session(0)
+    outbox = house.outbox(told.append)
+    outbox.stop()
+    again = house.outbox(told.append)
+    step, met = again.step, [OSError("the disk of the notes is away")]
+
+    def once() -> bool:
+        if met:
+            raise met.pop()
+        return step()
+
+    monkeypatch.setattr(again, "step", once)
+    again.start()
+    wait_for(lambda: len(house.arrived()) == 1)
+    wait_for(lambda: told[-1:] == [""])
+    assert told[0] == "records do not leave: the disk of the notes is away"
+
+
 def test_its_thread_tells_of_trouble_and_of_its_end(house: House, stub: Stub) -> None:
     """ALARMS: a failing part costs the record, never the alarm, and it is said once."""
     told: list[str] = []

@@ -32,7 +32,9 @@ RADIO = {
 # half it keeps what it measured and sends it at once, half it does not measure.
 AWAY_EVERY_S, AWAY_S = 300.0, (1.0, 6.0)
 OUTAGE_S = 60.0  # once an hour it is away for so long: that is no false alarm, and must be told
-TOLD_S = 12.0  # the lowest level of `no-data` is at 10 s, and a reading may be late
+TOLD_S = (
+    15.0  # the lowest level of `no-data` is at 10 s after the last arrival, which may be 3 s late and more
+)
 
 
 def one_hour(seed: int) -> tuple[list[Message], float]:

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from playwright.sync_api import expect
 
+from monitor.core.bed import advance
 from monitor.core.inputs import ConfirmSignals
+from monitor.core.turn import Bed
 from tests.web.browser import until
 from tests.web.conftest import Person
-from tests.web.small_house import WITHIN_S, SmallHouse
+from tests.web.small_house import SmallHouse
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -51,7 +53,8 @@ def test_al_51_a_screen_that_was_proved_in_this_shift_is_not_asked_again(
     nora, now = sign_in("Nora"), house.desk.now()
     for screen, hours in (("yesterday", 12.1), ("morning", 11.9)):
         said = ConfirmSignals(screen, "Carla")
-        house.desk.submit("station", said, now - timedelta(hours=hours)).result(WITHIN_S)
+        _, outcomes = advance(Bed("station"), said, now - timedelta(hours=hours))
+        house.desk.archive.keep("station", said, outcomes)  # the station's own bed has lived past that
     house.desk.annunciate("a wall", sounding=True)
     assert nora.get("/start-up?screen=yesterday").json()["missing"] == [UNHEARD]
     assert nora.get("/start-up").json()["missing"] == [UNHEARD]
