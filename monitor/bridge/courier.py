@@ -10,6 +10,7 @@ import logging
 import re
 import ssl
 import threading
+import time
 from typing import Any
 
 import paho.mqtt.client as paho
@@ -23,6 +24,7 @@ log = logging.getLogger("afterwatch.bridge")
 CONFIRMED_WITHIN_S = 10.0  # how long a sender waits for the broker
 IN_FLIGHT = 200  # messages that the broker has not yet confirmed
 WAKE_S = 0.5
+PACE_S = 0.005  # after an outage: what others report live must not wait behind what was kept here
 
 
 class Courier:
@@ -156,6 +158,7 @@ class Courier:
                         self._settle(waiting.id, self._early.pop(sent.mid))
                     else:
                         self._flying[sent.mid] = waiting.id
+                time.sleep(PACE_S)
 
     def _has_room(self) -> bool:
         if self._stopping:
