@@ -98,15 +98,16 @@ class Ours:
         self.ready_s: list[float] = []
         self.memory_mb: list[float] = []
 
-    def run(self, count: int, first: int, *, plain: bool = False) -> Run:
-        """Measure one round, after one reading of every bed."""
+    def run(self, count: int, *, plain: bool = False) -> Run:
+        """Measure one round, after one reading of every bed; no device's counter ever jumps."""
         site, port = self._site, self._server.port
-        had = site.stored()
+        first = had = site.stored()
         site.start({PLAIN: str(int(plain))})
         try:
             self.ready_s.append(site.ready_s)
             load(port, self._beds, self._beds, first, ROOT)
             site.await_stored(had + self._beds)
+            site.settle()
             used = site.cpu_s()
             begun = load(port, self._beds, count, first + self._beds, ROOT)
             ended = site.await_stored(had + self._beds + count)
@@ -123,9 +124,9 @@ def measure(beds: int, rounds: int, count: int) -> tuple[dict[str, list[Run]], O
     with tempfile.TemporaryDirectory(prefix="afterwatch-bench-") as name, broker(Path(name)) as server:
         ours = Ours(Path(name) / "site", server, beds)
         turns: dict[str, Callable[[int], Run]] = {
-            OURS: lambda first: ours.run(count, first),
+            OURS: lambda _: ours.run(count),
             C: lambda first: run_c(server.port, beds, count, first),
-            "afterwatch, plain paho": lambda first: ours.run(count // 4, first, plain=True),
+            "afterwatch, plain paho": lambda _: ours.run(count // 4, plain=True),
             "paho, nothing to do": lambda first: run_peer("noop", server.port, beds, count, first),
             "paho, a commit each": lambda first: run_peer("plain", server.port, beds, PLAIN_COUNT, first),
         }

@@ -21,6 +21,7 @@ from monitor.core import inputs as given
 from tests.conftest import LOOPBACK, Mosquitto, find_free_port, program
 
 TICKS = os.sysconf("SC_CLK_TCK")
+IDLE = 0.06  # of a core
 QUIET = "log_type error"  # the broker's own log would be part of what is measured
 
 
@@ -97,6 +98,15 @@ class Site:
         """Its process id."""
         assert self._process is not None
         return self._process.pid
+
+    def settle(self, within_s: float = 60) -> None:
+        """Return when it has nothing left to do: a start after a silence of every bed is full of alarms."""
+        deadline, used = time.monotonic() + within_s, self.cpu_s()
+        while time.monotonic() < deadline:
+            time.sleep(1.0)
+            before, used = used, self.cpu_s()
+            if used - before <= IDLE:
+                return
 
     def memory_mb(self) -> float:
         """Return its resident memory, in MB."""

@@ -25,7 +25,7 @@ from bench.ingest.site import cpu_s
 from tests.conftest import LOOPBACK, find_free_port
 
 NODE_RED = "4.1.15"  # of 2026-11
-READY, DONE = "bench/ready", "bench/done"
+READY, DONE = "bench/ready/", "bench/done"
 WITHIN_S = 180.0
 JUDGE = """
 const values = msg.payload.values;
@@ -68,11 +68,12 @@ def install_node_red() -> Path | None:
 def node_red(program: Path, folder: Path, port: int, count: int) -> Iterator[Work]:
     """Let Node-RED judge so many messages."""
     folder.mkdir()
+    ready = READY + folder.name  # of this run: what an earlier one said is retained
     flow = [
         {"id": "tab", "type": "tab", "label": "bench"},
         {"id": "mqtt", "type": "mqtt-broker", "broker": LOOPBACK, "port": str(port), "clientid": "node-red",
          "protocolVersion": "4", "keepalive": "60", "cleansession": True,
-         "birthTopic": READY, "birthPayload": "yes", "birthRetain": "true"},
+         "birthTopic": ready, "birthPayload": "yes", "birthRetain": "true"},
         {"id": "in", "type": "mqtt in", "z": "tab", "topic": f"{load.ELSEWHERE}/devices/+/report", "qos": "1",
          "datatype": "json", "broker": "mqtt", "wires": [["judge"]]},
         {"id": "judge", "type": "function", "z": "tab", "func": JUDGE.replace("COUNT", str(count)),
@@ -83,7 +84,7 @@ def node_red(program: Path, folder: Path, port: int, count: int) -> Iterator[Wor
     (folder / "settings.js").write_text(
         "module.exports = {flowFile: 'flows.json', disableEditor: true, logging: {console: {level: 'warn'}}};"
     )
-    line = load.connect(port, "bench-watch", READY, DONE)
+    line = load.connect(port, "bench-watch", ready, DONE)
     line.settimeout(WITHIN_S)
     command = [str(program), "--userDir", str(folder), "--port", str(find_free_port())]
     with (folder / "log").open("wb") as log:
@@ -91,7 +92,7 @@ def node_red(program: Path, folder: Path, port: int, count: int) -> Iterator[Wor
             command, stdout=log, stderr=log, env={**os.environ, "NODE_ENV": "production"}
         )
     try:
-        _hear(line, READY)
+        _hear(line, ready)
         time.sleep(1.0)  # it subscribes after it said so
         used = cpu_s(process.pid)
 

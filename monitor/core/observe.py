@@ -18,6 +18,7 @@ from monitor.core.session import Band, Rule
 from monitor.core.turn import MANUAL, MANUAL_LASTS, MANUAL_SLOT, Backlog, Reading, Track, Turn
 from monitor.core.vitals import FAULTS, INVALID, METRICS, VALID, Observation, Report
 
+WELL = (None, None)  # a device whose clock and counter are as they should be
 WHOLE_STEPS = 2.0  # a gap counts for at most so many nominal periods (AF-06)
 MANUAL_S = 60.0  # what one value that a person read stands for: longer than any ceiling, so that it counts
 
@@ -57,12 +58,13 @@ def _take_report(turn: Turn, device: Device, report: Report) -> None:
     if session is not None and report.mode != session.mode:
         technical.wrong_mode(turn, device, report)
         return
-    watched_closely = device.skew_since is not None or device.gap_at is not None
+    before = (device.skew_since, device.gap_at)
     timed = receive(device, report, turn.now)
     if timed.liveness == "late":
         _late(turn, report)
         _end_faults(turn, device, report)
         technical.judge_device(turn, device)
+        turn.dirty = True
     if timed.liveness != "live":
         return
     note_live(device, timed.at)
@@ -80,8 +82,10 @@ def _take_report(turn: Turn, device: Device, report: Report) -> None:
             _take(turn, device, observation, _instant(turn, report, observation, timed.at))
         else:
             _record(turn, observation, report.device_id, timed.at, device.profile.expected_interval_s)
-    if watched_closely or device.skew_since is not None or device.gap_at is not None:
+    after = (device.skew_since, device.gap_at)
+    if before != WELL or after != WELL:
         technical.judge_device(turn, device)
+        turn.dirty |= before != after
 
 
 def _end_faults(turn: Turn, device: Device, report: Report) -> None:

@@ -61,6 +61,7 @@ def _judge_fault(turn: Turn, device: Device, name: str, present: bool, channels:
 
 def judge_devices(turn: Turn) -> None:
     """Judge what the devices of the bed said of themselves before the session began (AL-28)."""
+    turn.dirty = True
     for name in list(turn.bed.devices):
         device = turn.bed.devices[name] = turn.bed.devices[name].copy()
         faults, device.faults = device.faults, ()
@@ -70,7 +71,6 @@ def judge_devices(turn: Turn) -> None:
 
 def judge_device(turn: Turn, device: Device) -> None:
     """Raise or end what is wrong with a device's clock and message counter (AL-32, P-28)."""
-    turn.dirty = True
     if turn.bed.session is None:
         return
     name = device.profile.device_id
