@@ -14,6 +14,7 @@ from monitor.mqtt import RECEIVE_MAXIMUM, Envelope
 
 CAPACITY = RECEIVE_MAXIMUM + 5_000  # all that a broker may send unconfirmed, and some at QoS 0
 WAIT_S = 0.005
+ENOUGH = 500  # a turn's worth: whoever brings more rests a moment and leaves the processor to the loop
 
 Ask = Callable[[], object]
 
@@ -36,6 +37,8 @@ class Inbox:
             time.sleep(WAIT_S)
         self._put += len(several)
         self._heaps.put(several)
+        if self.waiting() > ENOUGH:
+            time.sleep(WAIT_S)
 
     def ask(self, ask: Ask) -> None:
         """Take something for the loop to do next; never waits."""
