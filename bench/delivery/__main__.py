@@ -173,6 +173,7 @@ def measure(stuck: int, alarms: int, peer: Path | None) -> Times:
         while time.monotonic() < until and any(len(one.keys() & set(keys)) < alarms for one in wanted):
             time.sleep(0.1)
         site.watchdog.stop()
+        site.upkeep.stop()
         site.monitor.stop()
         site.server.stop()
     for place in (good, peers_good, hanging, dripping):
