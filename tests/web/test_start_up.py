@@ -105,4 +105,4 @@ def begin(page: Page) -> None:
     page.fill("[name=patient_code]", "P-51")
     page.check("[value=in-esketamine]")
     page.click("text=Start the session")
-    page.wait_for_url("**/sessions/*")
+    until(page, lambda: "/sessions/" in page.url, "the session's page")
