@@ -14,7 +14,8 @@ import httpx
 import pytest
 
 from monitor import formats
-from monitor.app.self_check import DEVICE, SelfCheck
+from monitor.app.loop import SELF_CHECK_S, TICK_S
+from monitor.app.self_check import DEVICE, WITHIN, SelfCheck
 from monitor.app.station import LINK_GRACE_S, Station
 from monitor.app.watchdog import Watchdog
 from monitor.core.bed import Bed
@@ -70,6 +71,11 @@ def test_al_34_a_station_that_is_not_reached_is_named_and_high(skip: str, words:
     assert verdict is not None
     assert verdict.priority == "high"
     assert words in verdict.text
+
+
+def test_al_34_each_round_is_judged_before_the_next_begins() -> None:
+    """AL-34: a next round that came first would take the place of one that failed, and nobody would hear."""
+    assert timedelta(seconds=SELF_CHECK_S - TICK_S) > WITHIN
 
 
 @pytest.mark.parametrize("forged", [b"", b"{}", b'{"boot_id":"b1","sequence":2,"raised":true}', b"[1]"])
