@@ -58,6 +58,8 @@ class SiteBroker(Mosquitto):
         """Start the broker of a site's folder."""
         self.site, self.tls_port = site, find_free_port()
         super().__init__(executable, folder)
+        # It listens before it heeds signals: a reload in between would end it.
+        wait_for(lambda: " running" in self.log.read_text(errors="replace"), "the broker to run")
 
     def _configuration(self, extra: str) -> str:
         text = (self.site / "broker" / "mosquitto.conf").read_text()
