@@ -80,9 +80,9 @@ def run_peer(kind: str, port: int, beds: int, count: int, first: int) -> Run:
     return Run(count / (said["ended"] - begun), said["cpu_s"] / count * 1e6)
 
 
-def run_stranger(program: Path, begin: Begin, folder: Path, port: int, count: int, first: int) -> Run:
+def run_stranger(program: Path, begin: Begin, folder: Path, port: int, beds: int, first: int) -> Run:
     """Measure a program that others made."""
-    beds = BEDS[0]
+    count = STRANGERS_COUNT
     with begin(program, folder / f"stranger-{first}", port, count) as work:
         begun = load(port, beds, count, first)
         ended, used = work()
@@ -136,7 +136,7 @@ def measure(beds: int, rounds: int, count: int) -> tuple[dict[str, list[Run]], O
                 print(f"{who} is not here and cannot be had: it is left out", flush=True)
                 continue
             turns[who] = lambda first, program=program, begin=begin: run_stranger(  # type: ignore[misc]
-                program, begin, Path(name), server.port, STRANGERS_COUNT, first
+                program, begin, Path(name), server.port, beds, first
             )
         first = 0  # of a sequence that only grows
         for _ in range(rounds):

@@ -62,11 +62,13 @@ _ROWS = tuple((re.compile(rf"\b(?:{words})\b"), channel, fault) for words, chann
 # Words that name the instrument when the alarm's source code does not.
 _CHANNEL_WORDS = (
     (re.compile(r"\b(spo2|sp02|pleth|oximet\w*|puls\w*.?oxim|spo₂|finger)\b"), "oximeter"),
-    (re.compile(r"\b(ecg|ekg|leads?|electrode)\b"), "ecg"),
+    (re.compile(r"\b(ecg|ekg)\b"), "ecg"),
     (re.compile(r"\b(nibp|nbp|cuff|noninv\w*)\b"), "cuff"),
     (re.compile(r"\b(co2|etco2|capno\w*)\b"), "capnograph"),
     (re.compile(r"\b(resp|rr|apnea|apnoea)\b"), "respiration"),
 )
+# Of the ECG where nothing else is known: respiration is measured through the same leads.
+_LEADS = re.compile(r"\b(leads?|electrode)\b")
 
 
 class Alarm(NamedTuple):
@@ -135,7 +137,15 @@ def _channel_of_code(source: str, separators: Separators) -> str:
     if meaning.metric:
         return METRICS[meaning.metric].channel
     text = f"{code} {name}".replace("_", " ").lower()
+    return _named(text) or _by_leads(text)
+
+
+def _named(text: str) -> str:
     return next((channel for words, channel in _CHANNEL_WORDS if words.search(text)), "")
+
+
+def _by_leads(text: str) -> str:
+    return "ecg" if _LEADS.search(text) else ""
 
 
 def fault_of(text: str, channel: str = "") -> str:
@@ -143,10 +153,10 @@ def fault_of(text: str, channel: str = "") -> str:
 
     Args:
         text: the words of the alarm as the device sent them.
-        channel: the instrument it concerns, if known.
+        channel: the instrument it concerns, if known; one that the words name goes before it.
     """
     plain = text.replace("_", " ").lower()
-    channel = channel or next((name for words, name in _CHANNEL_WORDS if words.search(plain)), "")
+    channel = _named(plain) or channel or _by_leads(plain)
     for words, needs, fault in _ROWS:
         if (not needs or needs == channel) and words.search(plain):
             return fault

@@ -9,6 +9,7 @@ import pytest
 
 from monitor.core.vitals import INVALID, QUESTIONABLE, VALID
 from monitor.formats import FORMATS, Undecodable
+from monitor.formats.hl7_alarms import fault_of
 from monitor.formats.json_payload import find, records, split_path
 from tests.formats.speech import NOON, context, one, only, read, values
 from tests.formats.test_gateways import observation, quantity, say
@@ -293,3 +294,20 @@ def test_records_of_maps_lists_and_single_values() -> None:
     document = {"d": {"one": [{"v": 1}, {"v": 2}], "two": {"v": 3}}}
     assert [key for key, _ in records(document, split_path("d.*"))] == ["one", "two"]
     assert [value for _, value in records(json.loads("[[1],[2]]"), ("*", "0"))] == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("words", "channel", "fault"),
+    [
+        ("SPO2 PROBE OFF", "ecg", "probe_off"),  # a group may hold a heart rate beside the alarm
+        ("LEADS OFF", "respiration", "respiration_lost"),
+        ("LEADS OFF", "", "lead_off"),
+        ("ECG LEADS OFF", "respiration", "lead_off"),
+        ("NIBP CUFF LEAK", "", "cuff_leak"),
+    ],
+)
+def test_the_instrument_that_an_alarm_names_goes_before_the_one_it_came_with(
+    words: str, channel: str, fault: str
+) -> None:
+    """AL-31: leads alone name nothing where the instrument is known: respiration is measured through them."""
+    assert fault_of(words, channel) == fault
