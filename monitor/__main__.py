@@ -42,8 +42,8 @@ class Unusable(Exception):
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code."""
     from monitor.config import ConfigurationError
+    from monitor.formats.recordings import BadRecording
     from monitor.journal import JournalError
-    from monitor.recording import BadRecording
 
     chosen = _parser().parse_args(arguments)
     try:
@@ -161,13 +161,15 @@ def _add_device_commands(commands: _Commands) -> None:
 def _add_reading_commands(commands: _Commands) -> None:
     from monitor import decode
     from monitor.core.protocol import PHASES
+    from monitor.formats import recording_options
 
     replay = _command(
         commands,
         "replay",
         _replay,
         "run the alarm core over recorded readings",
-        "FILE is CSV with measured_at,metric,value and optional received_at,device_id; .gz too.",
+        "FILE is CSV with measured_at,metric,value and optional received_at,device_id,unit, or what a "
+        "maker's program exports: a time and a column for each metric; .gz too.",
     )
     replay.add_argument("file", nargs="?", type=Path, help="the recording")
     replay.add_argument("--protocol", help="name of a protocol, or a .toml file (iv-ketamine)")
@@ -189,6 +191,7 @@ def _add_reading_commands(commands: _Commands) -> None:
     replay.add_argument(
         "--envelopes", type=Path, metavar="FILE", help="messages and staff actions (- is stdin)"
     )
+    recording_options.add(replay)
     _add_config(replay)
 
     shadow = _command(
@@ -452,8 +455,9 @@ def _protocol(chosen: argparse.Namespace) -> Any:
 
 def _replay(chosen: argparse.Namespace) -> int:
     from monitor import recording, replay
+    from monitor.formats import recording_options, recordings
 
-    refused: dict[str, list[int]] = {}
+    found = recordings.Recording()
     if chosen.envelopes:
         protocols = _load(chosen).protocols
         if chosen.protocol:
@@ -463,20 +467,14 @@ def _replay(chosen: argparse.Namespace) -> int:
     elif chosen.session:
         return _live_again(chosen)
     elif chosen.file:
-        found = recording.read(chosen.file)
-        refused = found.refused
+        found = recordings.read(chosen.file, **recording_options.asked(chosen))
         outcomes = replay.replay(list(recording.reports(found.rows)), _protocol(chosen), phase=chosen.phase)
     else:
         print("afterwatch replay: give a FILE, or --envelopes", file=sys.stderr)
         return WRONG_USE
     for one in outcomes:
         _print_outcome(one, chosen.jsonl)
-    for words in recording.words(refused):
-        print(f"not used: {words}", file=sys.stderr)
-    count = sum(len(lines) for lines in refused.values())
-    if count:
-        print(f"{count} lines were not used", file=sys.stderr)
-    return NOT_AS_IT_SHOULD if count else DONE
+    return NOT_AS_IT_SHOULD if recording_options.tell(found) else DONE
 
 
 def _print_outcome(one: Any, jsonl: bool) -> None:

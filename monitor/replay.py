@@ -21,7 +21,9 @@ from monitor.core.inputs import Input
 from monitor.core.outcomes import Outcome
 from monitor.core.protocol import Phase, Protocol
 from monitor.core.vitals import METRICS, Report
-from monitor.recording import SECOND_0, BadRecording, profiles
+from monitor.formats.recording_times import SECOND_0
+from monitor.formats.recordings import BadRecording
+from monitor.recording import profiles
 
 BED = "replay"
 BY = "replay"

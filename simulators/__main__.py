@@ -20,6 +20,7 @@ from pathlib import Path
 from types import FrameType
 from zoneinfo import ZoneInfo
 
+from monitor.formats import recording_options, recordings
 from simulators import drill_commands
 from simulators.device import Message
 from simulators.drill import BadDrill
@@ -27,7 +28,7 @@ from simulators.exercise import MonitorRefused
 from simulators.network import Conditions
 from simulators.pace import run_ward
 from simulators.plan import BASELINE_S, MIXED, PROTOCOLS, BedPlan, build_ward, plan_ward
-from simulators.play import BadRecording, messages_of, read_recording
+from simulators.play import messages_of, together
 from simulators.publisher import Broker, BrokerRefused, Publisher
 from simulators.speech import LANGUAGES
 from simulators.view import View
@@ -53,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (BrokerRefused, MonitorRefused) as fault:
         print(f"drill: {fault}", file=sys.stderr)
         return UNREACHABLE
-    except (BadRecording, BadDrill, FileNotFoundError) as fault:
+    except (recordings.BadRecording, BadDrill, FileNotFoundError) as fault:
         print(f"drill: {fault}", file=sys.stderr)
         return BAD_FILE
     except KeyboardInterrupt:
@@ -300,9 +301,8 @@ def _add_play(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     parser = commands.add_parser(
         "play",
         help="send a recorded CSV to the broker as a device",
-        description="Send a recording as a device. Known layouts: measured_at,metric,value (ISO times or "
-        "seconds); ring oximeter; headerless fingertip oximeter; bedside trend; ambulatory and home cuffs. "
-        ".gz is read too. Prints counts as JSON.",
+        description="Send a recording as a device: measured_at,metric,value, or what a maker's program "
+        "exports, a time and a column for each metric. .gz is read too. Prints counts as JSON.",
         epilog=EXIT_CODES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -313,6 +313,7 @@ def _add_play(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     parser.add_argument(
         "--zone", type=ZoneInfo, default=ZoneInfo("UTC"), help="zone of times without offset (%(default)s)"
     )
+    recording_options.add(parser)
     parser.add_argument(
         "--confirm-within",
         type=float,
@@ -326,9 +327,10 @@ def _add_play(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
 
 def _play(chosen: argparse.Namespace) -> int:
     speed = float("inf") if chosen.speed == "max" else float(chosen.speed)
-    rows = read_recording(chosen.file, chosen.zone)
+    found = recordings.read(chosen.file, zone=chosen.zone, **recording_options.asked(chosen))
+    unused = recording_options.tell(found)
     messages = messages_of(
-        rows, chosen.device, chosen.site, first_at=datetime.now(UTC) if chosen.now else None
+        together(found.rows), chosen.device, chosen.site, first_at=datetime.now(UTC) if chosen.now else None
     )
     publisher = Publisher(
         _broker(chosen), f"drill-play-{chosen.device}-{os.getpid()}", chosen.site, [chosen.device]
@@ -357,7 +359,7 @@ def _play(chosen: argparse.Namespace) -> int:
             }
         )
     )
-    return DONE if confirmed and not tally.refused else NOT_AS_IT_SHOULD
+    return DONE if confirmed and not tally.refused and not unused else NOT_AS_IT_SHOULD
 
 
 UNCONFIRMED_MOST = 1000  # a recording is read no faster than the broker confirms

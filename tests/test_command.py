@@ -136,7 +136,7 @@ def test_replay_uses_what_it_can_and_names_the_lines_it_cannot(tmp_path: Path) -
 
 @pytest.mark.parametrize(
     ("head", "words"),
-    [("time,metric,value", "measured_at"), ("measured_at,metric", "value"), ("", "measured_at")],
+    [("speed,metric,value", "measured_at"), ("measured_at,metric", "value"), ("", "measured_at")],
 )
 def test_replay_refuses_a_file_without_its_columns(tmp_path: Path, head: str, words: str) -> None:
     """The error names the file, the line and what to write."""

@@ -5,12 +5,15 @@ from __future__ import annotations
 import gzip
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from monitor.recording import SECOND_0, BadRecording, Row, profiles, read, reports, words
+from monitor.formats.recording_times import SECOND_0
+from monitor.formats.recordings import BadRecording, Row, read, words
+from monitor.recording import profiles, reports
 
 TEN = datetime(2026, 11, 23, 10, tzinfo=UTC)
 HEAD = "measured_at,metric,value"
@@ -187,7 +190,7 @@ def test_a_recording_that_was_cut_off_is_used_as_far_as_it_goes(tmp_path: Path) 
             b"measured_at,metric,value\n1,oxygen,97\n",
             "line 2: metric 'oxygen' is unknown; known are heart_rate",
         ),
-        (b"time;metric;value\n1;spo2;97", "no column measured_at"),
+        (b"speed;metric;value\n1;spo2;97", "no column measured_at"),
         (b"\x1f\x8bnonsense", "cannot be read"),
         (bytes(range(256)), "no column"),
     ],
@@ -281,3 +284,182 @@ def test_no_file_breaks_the_reading(
     used = {row.line for row in found.rows} | {line for lines in found.refused.values() for line in lines}
     lines = text.replace("\r\n", "\n").replace("\r", "\n").replace("\0", "").split("\n")
     assert used == {number for number, line in enumerate(lines, 1) if line.strip()} - {1}
+
+
+# --- as makers' programs, hospitals and people write them ---------------------------------------------------
+
+RING = "Time,Oxygen Level,Pulse Rate,Motion,O2 Reminder,PR Reminder"
+
+
+def table(file: Path, **how: Any) -> list[tuple[float, str, float | None]]:
+    """Return what a file says: seconds since its first reading, metric, value."""
+    rows = read(file, **how).rows
+    return [((row.measured_at - rows[0].measured_at).total_seconds(), row.metric, row.value) for row in rows]
+
+
+@pytest.mark.parametrize(
+    ("head", "first", "second"),
+    [
+        (RING, "23:59:58 Mar 06 2025,92,78,0,0,0", "00:00:02 Mar 07 2025,--,--,0,0,0"),
+        ("Date,Time,SpO2(%),PR(bpm)", "2025/03/06,23:59:58,92,78", "2025/03/07,00:00:02,---,---"),
+        ("Date;Time;SpO₂;Pulse rate (1/min)", "06.03.2025;23:59:58;92;78", "07.03.2025;00:00:02;--;--"),
+        ("Time\tSpO2\tPulse", "3/6/2025 11:59:58 PM\t92\t78", "3/7/2025 12:00:02 AM\t-\t-"),
+        ("Timestamp,SPO2,PR,PI", "6-Mar-25 23:59:58,92,78,2", "7-Mar-25 00:00:02,N/A,N/A,"),
+        ("Time,O2 Saturation,Pulse", "Thu Mar  6 23:59:58 2025,92,78", "Fri Mar  7 00:00:02 2025,*,*"),
+        ("time,spo2,pulse_rate", "23:59:58,92,78", "00:00:02,--,--"),
+        ("t_s,SpO2[%],PULSE[bpm]", "0,92,78", "4,--,--"),
+        ("Time (ms),SpO2,Pulse Rate", "0,92,78", "4000,--,--"),
+        ("Elapsed [min],SpO2,Pulse", "0,92,78", "0.066667,--,--"),
+        ("dt_s,SpO2,Pulse", "0.4,92,78", "4,--,--"),
+        ("datetime,oxygen_saturation,pulse", "2025-03-06T23:59:58Z,92,78", "2025-03-07T00:00:02Z,null,null"),
+    ],
+)
+def test_an_oximeters_export_is_read_as_its_program_writes_it(
+    tmp_path: Path, head: str, first: str, second: str
+) -> None:
+    """Issue 3 §9: a column for each metric; times and names of the columns as makers write them."""
+    found = [row for row in table(written(tmp_path, first, second, head=head)) if row[1] != "perfusion_index"]
+    assert [(metric, value) for _, metric, value in found] == [
+        ("pulse_rate", 78),
+        ("spo2", 92),
+        ("pulse_rate", None),
+        ("spo2", None),
+    ]
+    assert [round(at, 2) for at, _, _ in found] == [0, 0, 4, 4]
+
+
+@pytest.mark.parametrize(
+    ("head", "line", "wanted"),
+    [
+        (
+            "ID,VISIT,DATE.TIME,SYST,MAP,DIAST,HR,WAKE",
+            "7,1,2016-12-27 09:23:00,123,81,58,72,1",
+            {"nibp_systolic": 123, "nibp_mean": 81, "nibp_diastolic": 58, "heart_rate": 72},
+        ),
+        (
+            "DateTime,Sys.mmHg.,Dias.mmHg.,Pulse.bpm.",
+            "2019-04-15 23:38:28,133,74,67",
+            {"nibp_systolic": 133, "nibp_diastolic": 74, "nibp_pulse_rate": 67},
+        ),
+        (
+            "Date,Time,Blood pressure,Pulse (bpm)",
+            "15 Apr 2019,23:38,133/74,67",
+            {"nibp_systolic": 133, "nibp_diastolic": 74, "nibp_pulse_rate": 67},
+        ),
+        (
+            "patientunitstayid,observationoffset,noninvasivesystolic,noninvasivediastolic,noninvasivemean",
+            "141764,77,176,87,107",
+            {"nibp_systolic": 176, "nibp_diastolic": 87, "nibp_mean": 107},
+        ),
+        (
+            "Date,Time,Systolic (kPa),Diastolic (kPa),Temp (°F)",
+            "2019-04-15,23:38,16,10,98.6",
+            {"nibp_systolic": 120.01, "nibp_diastolic": 75.01, "temperature": 37.0},
+        ),
+    ],
+)
+def test_a_cuffs_export_is_read_as_hospitals_and_people_write_it(
+    tmp_path: Path, head: str, line: str, wanted: dict[str, float]
+) -> None:
+    """Issue 3 §9: pressures by any of their names, also as 133/74; the unit in the head counts."""
+    found = {row.metric: row.value for row in read(written(tmp_path, line, head=head)).rows}
+    assert found == wanted
+
+
+def test_a_chart_with_a_row_for_each_value_by_other_names(tmp_path: Path) -> None:
+    """Issue 3 §9: the names that hospitals give to time, metric and value; limits are no readings."""
+    head = "subject_id,signal,charttime,storetime,valuenum,valueuom"
+    file = written(
+        tmp_path,
+        "17,hr,2149-05-29 18:00:00,2149-05-29 18:05:00,98,BPM",
+        "17,hr_alarm_high,2149-05-29 18:00:00,2149-05-29 18:05:00,120,BPM",
+        "17,SpO2,2149-05-29 18:00:00,2149-05-29 18:06:00,97,%",
+        head=head,
+    )
+    found = read(file)
+    assert [(row.metric, row.value, row.at.minute) for row in found.rows] == [
+        ("heart_rate", 98, 5),
+        ("spo2", 97, 6),
+    ]
+    assert "line 3: metric 'hr_alarm_high' is unknown" in refused(file)
+
+
+def test_a_file_of_several_patients_says_so_and_one_can_be_chosen(tmp_path: Path) -> None:
+    """Bad input: two people are never taken for one in silence."""
+    lines = [f"{10 + n % 2},{n},9{n % 2}" for n in range(8)]
+    file = written(tmp_path, *lines, head="Patient,seconds,SpO2")
+    assert "column Patient has 2 values, taken as one patient: --only Patient=... chooses" in read(file).notes
+    assert {row.value for row in read(file, only={"patient": "11"}).rows} == {91}
+    with pytest.raises(BadRecording, match="no line has patient '12'; there are 10, 11"):
+        read(file, only={"patient": "12"})
+    with pytest.raises(BadRecording, match="no column 'person'; there are Patient, seconds, SpO2"):
+        read(file, only={"person": "1"})
+
+
+def test_day_and_month_are_told_apart_by_the_whole_file_or_it_is_said(tmp_path: Path) -> None:
+    """Bad input: 05/06 is June or May; the other dates decide, then the shorter recording, then a person."""
+    head = "Time,SpO2"
+    june = [datetime(2026, 6, 5, 23, 59, 58, tzinfo=UTC), datetime(2026, 6, 6, 0, 0, 2, tzinfo=UTC)]
+    night = written(tmp_path, "05/06/2026 23:59:58,97", "06/06/2026 00:00:02,96", head=head)
+    assert [row.measured_at for row in read(night).rows] == june
+    assert read(night).notes == ["dates are read day-first; --month-first reads them otherwise"]
+    assert read(night, order="month-first").rows[0].measured_at.month == 5
+    sure = written(tmp_path, "05/13/2026 23:59:58,97", "05/14/2026 00:00:02,96", head=head)
+    assert read(sure).rows[0].measured_at == datetime(2026, 5, 13, 23, 59, 58, tzinfo=UTC)
+    assert read(sure).notes == []
+
+
+def test_what_stands_before_the_names_of_the_columns_is_passed_over(tmp_path: Path) -> None:
+    """Issue 3 §9: programs write about the device first; line numbers stay those of the file."""
+    lines = ["Serial number,1234", "", "Time,SpO2,PR", "10:00:00,97,70", "10:00:01,x1,71"]
+    file = written(tmp_path, *lines, head="Device: Ring")
+    assert [(row.line, row.metric, row.value) for row in read(file).rows] == [
+        (5, "pulse_rate", 70),
+        (5, "spo2", 97),
+        (6, "pulse_rate", 71),
+    ]
+    assert refused(file) == "line 6: the value 'x1' is no number"
+
+
+def test_columns_can_be_named_for_a_file_that_does_not(tmp_path: Path) -> None:
+    """Issue 3 §9: `--columns`; nine numbers a line are a fingertip oximeter's, beat by beat."""
+    file = written(tmp_path, "0.8,96,75", "0.7,95,74", head="0.0,97,76")
+    how = {"names": ["step_s", "spo2", "pulse_rate"]}
+    assert [row for row in table(file, **how) if row[1] == "spo2"] == [
+        (0, "spo2", 97),
+        (0.8, "spo2", 96),
+        (1.5, "spo2", 95),
+    ]
+    with pytest.raises(BadRecording, match="the columns a,b name no time"):
+        read(file, names=["a", "b"])
+    beats = written(tmp_path, "0.8,127,75,1,2,3,4,5,6", head="0.0,97,76,1,2,3,4,5,6")
+    assert [row.value for row in read(beats).rows if row.metric == "spo2"] == [97, 127]
+
+
+def test_what_a_column_cannot_mean_is_said_and_the_others_are_used(tmp_path: Path) -> None:
+    """Bad input: a unit of something else, a second column of a metric, a room's temperature."""
+    head = "seconds,SpO2 [kPa],Pulse,PR,Temp,SpO2,Steps"
+    found = read(written(tmp_path, "0,12,70,71,21,97,5", head=head))
+    assert {row.metric: row.value for row in found.rows} == {"pulse_rate": 70, "spo2": 97, "temperature": 21}
+    [note] = found.notes
+    assert "SpO2 [kPa] ('kPa' is no unit of spo2)" in note
+    assert "PR (another column holds pulse_rate already)" in note
+    assert "Steps (names nothing that is measured here)" in note
+
+
+@pytest.mark.parametrize(
+    ("name", "metric", "least"),
+    [
+        ("oximeter_ring_night.csv.gz", "spo2", 5000),
+        ("oximeter_fingertip_night.csv.gz", "spo2", 20000),
+        ("bedside_trend_72min.csv", "spo2", 70),
+        ("ambulatory_bp.csv", "nibp_systolic", 60),
+        ("home_cuff_bp.csv", "nibp_systolic", 150),
+        ("icu_cuff_pressures.csv.gz", "nibp_systolic", 119_000),
+        ("icu_charted_vitals.csv.gz", "heart_rate", 8_000),
+    ],
+)
+def test_every_real_recording_is_read_as_it_is(shared_data: Path, name: str, metric: str, least: int) -> None:
+    """Issue 3 §9: nobody has to rewrite a file before it can be replayed."""
+    found = read(shared_data / "series" / name)
+    assert sum(row.metric == metric and row.value is not None for row in found.rows) >= least

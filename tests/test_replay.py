@@ -23,7 +23,9 @@ import pytest
 from monitor.__main__ import main
 from monitor.core.outcomes import Outcome
 from monitor.core.vitals import METRICS
-from monitor.recording import SECOND_0, read, reports
+from monitor.formats.recording_times import SECOND_0
+from monitor.formats.recordings import read
+from monitor.recording import reports
 from monitor.replay import replay
 from tests.core.scene import protocol
 

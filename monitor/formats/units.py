@@ -62,7 +62,7 @@ _NAMES: dict[str, dict[str, str]] = {
         " brpm br/min"
         " /minute perminute {counts}/min {pulse}/min {heartbeats}/min pulse/min pulses/min count/min"
         " counts/min 1/minute {resp}/min mdc_dim_beat_per_min mdc_dim_resp_per_min mdc_dim_puls_per_min"
-        " mdc_dim_per_min ppm",
+        " mdc_dim_per_min ppm pm",
         "per second": "hz /s 1/s mdc_dim_hz {beats}/s",
     },
     "%": {

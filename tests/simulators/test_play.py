@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from simulators.play import BadRecording, messages_of, read_recording
+from monitor.formats.recordings import BadRecording, read
+from simulators.play import messages_of, together
 from tests.conftest import Mosquitto
 from tests.simulators.hands import Heard, drill, ear
 
@@ -27,7 +28,9 @@ def test_rows_of_one_time_are_one_report_and_no_value_is_sent_as_none(tmp_path: 
     """What the file writes for "no value" is sent as no value, never dropped and never guessed."""
     path = tmp_path / "own.csv"
     path.write_text(OURS)
-    payloads = [json.loads(message.payload) for message in messages_of(read_recording(path), "ox", "clinic")]
+    payloads = [
+        json.loads(message.payload) for message in messages_of(together(read(path).rows), "ox", "clinic")
+    ]
     assert [payload["values"] for payload in payloads] == [
         {"spo2": 97, "pulse_rate": 64},
         {"spo2": None},
@@ -42,7 +45,7 @@ def test_a_recording_can_begin_now(tmp_path: Path) -> None:
     path = tmp_path / "own.csv.gz"
     path.write_bytes(gzip.compress(OURS.encode()))
     now = datetime(2026, 11, 23, 20, tzinfo=UTC)
-    messages = list(messages_of(read_recording(path), "ox", "clinic", first_at=now))
+    messages = list(messages_of(together(read(path).rows), "ox", "clinic", first_at=now))
     assert json.loads(messages[0].payload)["measured_at"] == "2026-11-23T20:00:00.000Z"
     assert messages[-1].at_s == 2.0
 
@@ -50,7 +53,7 @@ def test_a_recording_can_begin_now(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("", "fits no known layout"),
+        ("", "no column measured_at"),
         ("a,b\n1,2\n", "measured_at,metric,value"),
         ("measured_at,metric,value\n0,spo3,97\n", "metric 'spo3' is unknown"),
         ("measured_at,metric,value\nyesterday,spo2,97\n", "cannot be read"),
@@ -61,7 +64,7 @@ def test_a_bad_recording_names_file_and_remedy(tmp_path: Path, text: str, said: 
     path = tmp_path / "bad.csv"
     path.write_text(text)
     with pytest.raises(BadRecording, match=said) as caught:
-        list(read_recording(path))
+        read(path)
     assert "bad.csv" in str(caught.value)
 
 
@@ -77,7 +80,7 @@ def test_a_bad_recording_names_file_and_remedy(tmp_path: Path, text: str, said: 
 )
 def test_every_real_recording_can_be_read(shared_data: Path, name: str, least: int) -> None:
     """The layouts of the recordings that we have."""
-    rows = list(read_recording(shared_data / "series" / name))
+    rows = list(together(read(shared_data / "series" / name).rows))
     assert len(rows) >= least
     assert any(value is not None for row in rows for value in row.values.values())
 
