@@ -26,6 +26,7 @@ from monitor.app.reader import Reader
 from monitor.app.recorder import Job, Recorder
 from monitor.app.self_check import DEVICE, SelfCheck
 from monitor.app.station import Station
+from monitor.app.traffic import Traffic
 from monitor.app.ward import STATION, Ward
 from monitor.clock import Clock, time_source
 from monitor.config import Configuration
@@ -114,6 +115,7 @@ class Monitor:
         self.ship: Ship = lambda _batch, shipped: shipped(True)  # nobody follows (``monitor.app.pair``)
         self.received = self.raised = self.quarantined = 0
         self.reader = Reader(configuration)
+        self.traffic = Traffic(lambda topic: self.reader.source_of(topic).device_id)
         self._envelopes: list[Envelope] = []
         self._withheld: deque[list[Envelope]] = deque()
         self._replies: list[tuple[Future[Reply], tuple[Outcome, ...]]] = []
@@ -394,6 +396,8 @@ class Monitor:
         present = list(self.ward.beds[STATION].alarms)
         for one in self.station.judge(self.ward.beds.values(), self.link.reason, dead, present):
             self.ward.condition(*one)
+        for one in self.traffic.judge(self.inbox.waiting()):
+            self.ward.condition(*one)
         self.ward.condition(*self.station.judge_clock(self._drift_s(), time_source()))
         verdict = self.self_check.verdict(self.ward.now) if self.link.connected else None
         if verdict is not None:
@@ -454,6 +458,7 @@ class Monitor:
         if not (batch or self._envelopes or self._replies):
             return
         envelopes, self._envelopes = self._envelopes, []
+        self.traffic.take(envelopes)
         replies, self._replies = self._replies, []
         counters, self._counters = self._counters, {}
         told = False

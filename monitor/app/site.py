@@ -57,7 +57,6 @@ class Site:
         self.archive = self._open_archive()
         self.mirror = self._open_mirror()
         self.outbox = self._open_outbox()
-        self.upkeep = Upkeep(configuration, self.clock.now, self.monitor.report_condition, self._overloaded)
         self.users = web.Users(configuration.store / "users.json")
         self._answers = self._make_answers()
         self.drills = DrillRuns(configuration, self.monitor, log.warning)
@@ -69,6 +68,13 @@ class Site:
         )
         self.messenger.remember(self.monitor.station_bed())
         self.monitor.messenger = self.messenger
+        self.upkeep = Upkeep(
+            configuration,
+            self.clock.now,
+            self.monitor.report_condition,
+            self._overloaded,
+            self.messenger.try_all,
+        )
         self.application = web.build(
             self.monitor, self.archive, configuration, self.users, exports=self._exports(), **self._doings()
         )
@@ -238,7 +244,7 @@ class Site:
                 self.monitor.submit(bed_id, given.SetLadder(ladder))
 
     def _test_routes(self) -> Sequence[Mapping[str, Any]]:
-        return [one._asdict() for one in self.messenger.try_all()]
+        return [one._asdict() for one in self.upkeep.test_messages()]
 
 
 def new_session_id(now: datetime) -> str:

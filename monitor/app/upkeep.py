@@ -1,4 +1,4 @@
-"""What is done beside the work: the journal checked at night, the old removed, room and alarm load watched.
+"""What is done beside the work: journal and messages tested daily, the old removed, room and load watched.
 
 Law: upkeep never touches what runs. The check is a process of its own that gives way to everything: a year of
 readings is minutes of work, and in our own process it would take Python's lock from the loop. What is found
@@ -12,13 +12,14 @@ import shutil
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 from monitor.config import Configuration
 from monitor.core.figures import ALARM_LOAD, SLOWDOWN_SPAN
 from monitor.core.protocol import Priority
+from monitor.notify import Trial
 from monitor.series.retention import retain
 
 log = logging.getLogger("afterwatch")
@@ -43,13 +44,19 @@ class Upkeep:
         now: Callable[[], datetime],
         report: Report,
         overloaded: Callable[[datetime], Mapping[str, int]] = lambda _: {},
+        try_targets: Callable[[], Iterable[Trial]] = lambda: (),
     ) -> None:
         """Prepare; ``report`` is the monitor's ``report_condition``.
 
         ``overloaded``: who had too many alarms by then, with how many (`monitor.core.figures.overloaded`).
+        ``try_targets`` sends a test message to every target.
         """
         self._configuration, self._now, self.report_condition = configuration, now, report
+        self._zone, self._try_targets = ZoneInfo(configuration.clinic.site.zone), try_targets
         self._overloaded, self._told_of = overloaded, frozenset[str]()
+        self._check_due_at = now() + FIRST_AFTER
+        self._test_at = configuration.clinic.notify.test_at
+        self._test_due_at = next_time(now(), self._zone, self._test_at) if self._test_at else None
         self._ending = threading.Event()
         self._checking: subprocess.Popen[str] | None = None
         self._thread = threading.Thread(target=self._run, name="upkeep", daemon=True)
@@ -66,17 +73,24 @@ class Upkeep:
             checking.kill()
 
     def _run(self) -> None:
-        due_at = self._now() + FIRST_AFTER
         while not self._ending.wait(LOOK_EVERY_S):
             try:
-                self.look_for_room()
-                self.look_at_load()
-                if self._now() >= due_at:
-                    due_at = next_night(self._now(), ZoneInfo(self._configuration.clinic.site.zone))
-                    self.check()
+                self.look()
             except Exception as fault:  # whatever it met, it looks again, and says so
                 log.exception("upkeep")
                 self.report_condition("journal-check", "medium", _cannot(str(fault)))
+
+    def look(self) -> None:
+        """Do what is due now."""
+        self.look_for_room()
+        self.look_at_load()
+        now = self._now()
+        if self._test_at and self._test_due_at and now >= self._test_due_at:
+            self._test_due_at = next_time(now, self._zone, self._test_at)
+            self.test_messages()
+        if now >= self._check_due_at:
+            self._check_due_at = next_time(now, self._zone, NIGHT)
+            self.check()
 
     def look_for_room(self) -> None:
         """Say it while there is still time, when the journal's disk fills."""
@@ -97,6 +111,14 @@ class Upkeep:
             text = f"{name} had {count} alarms in {minutes:.0f} min that needed no action"
             self.report_condition(f"{ALARM_LOAD}{name}", "low", text)
         self._told_of = frozenset(found)
+
+    def test_messages(self) -> list[Trial]:
+        """Send a test message to every target; one that does not take it is a high alarm (AL-34)."""
+        trials = list(self._try_targets())
+        missed = [f"{one.target} ({one.text})" for one in trials if not one.delivered]
+        text = f"the test message did not reach {', '.join(missed)}"[:200]
+        self.report_condition("message-test", "high" if missed else None, text)
+        return trials
 
     def check(self) -> None:
         """Verify the journal, and remove what the clinic's policy says.
@@ -136,11 +158,11 @@ class Upkeep:
         return checking.returncode, said, faults
 
 
-def next_night(now: datetime, zone: ZoneInfo) -> datetime:
-    """Return the next three o'clock of a zone."""
+def next_time(now: datetime, zone: ZoneInfo, clock: time) -> datetime:
+    """Return when it is next that time of day in a zone."""
     local = now.astimezone(zone)
-    night = datetime.combine(local.date(), NIGHT, zone)
-    return night if night > local else datetime.combine(local.date() + timedelta(days=1), NIGHT, zone)
+    today = datetime.combine(local.date(), clock, zone)
+    return today if today > local else datetime.combine(local.date() + timedelta(days=1), clock, zone)
 
 
 def _cannot(why: str) -> str:

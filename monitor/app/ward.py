@@ -39,8 +39,8 @@ SNAPSHOT_EVERY = timedelta(seconds=10)
 # must not keep an alarm waiting for the state of all. A hundredth: even an idle loop stores all in 25 s.
 SNAPSHOTS_LEAST, SNAPSHOTS_SHARE = 5, 100
 # Conditions of the station that a start judges anew.
-PASSING = ("journal", "no-annunciator", "monitor-fault", "stopping", "stalled")
-JUDGED_ANEW = ("bed-state:", ALARM_LOAD)
+PASSING = ("journal", "no-annunciator", "monitor-fault", "stopping", "stalled", "behind")
+JUDGED_ANEW = ("bed-state:", ALARM_LOAD, "flood:")
 
 Told = Callable[[Bed, tuple[Outcome, ...]], None]
 

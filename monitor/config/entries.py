@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from datetime import time
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
@@ -186,7 +187,11 @@ class RepeatTimes(_Strict):
 
 
 class Notify(_Strict):
-    """Who is told: targets, routes to them, people on ladders. ``lifetime_s``: when a message is too old."""
+    """Who is told: targets, routes to them, people on ladders.
+
+    ``lifetime_s``: when a message is too old. ``test_at``: when, by the site's clock, every target gets the
+    day's test message; without it there is none.
+    """
 
     targets: list[Target] = []
     routes: list[Route] = []
@@ -194,6 +199,7 @@ class Notify(_Strict):
     ladders: list[LadderEntry] = []
     repeat_s: RepeatTimes = RepeatTimes()
     lifetime_s: float = Field(300.0, ge=60, le=3600)
+    test_at: time | None = None
 
     def ladder(self, on_duty: Sequence[str] = ()) -> Ladder:
         """Return the ladder for the people on duty; with nobody of ours named, everybody is taken to be."""

@@ -15,9 +15,10 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from monitor import config
-from monitor.app.upkeep import Upkeep, next_night
+from monitor.app.upkeep import NIGHT, Upkeep, next_time
 from monitor.core.vitals import Observation, Report
 from monitor.journal import Batch, Journal
+from monitor.notify import Trial
 from monitor.schema import FILE
 from monitor.series.embedded import Embedded
 from tests.conftest import REPOSITORY
@@ -128,5 +129,42 @@ def test_a_stop_gives_up_a_check_on_its_way(house: House, monkeypatch: pytest.Mo
 )
 def test_night_is_the_clinics(now: str, night: str) -> None:
     """P-49: three o'clock where the clinic is, also in the nights in which clocks change."""
-    found = next_night(datetime.fromisoformat(now).astimezone(UTC), ZoneInfo("Europe/Berlin"))
+    found = next_time(datetime.fromisoformat(now).astimezone(UTC), ZoneInfo("Europe/Berlin"), NIGHT)
     assert found == datetime.fromisoformat(night)
+
+
+@pytest.mark.parametrize(
+    ("delivered", "priority"), [((True, True), None), ((True, False), "high"), ((), None)]
+)
+def test_al_34_the_days_test_message_that_a_target_does_not_take_is_a_high_alarm(
+    house: House, delivered: tuple[bool, ...], priority: str | None
+) -> None:
+    """AL-34: every 24 h to every channel; the alarm says which, and ends with a good test."""
+    trials = [Trial(f"pager-{n}", ok, "refused: 401", 0.1) for n, ok in enumerate(delivered)]
+    house.upkeep._try_targets = lambda: trials
+    house.upkeep.test_messages()
+    said, text = house.told["message-test"]
+    assert said == priority
+    assert priority is None or text == "the test message did not reach pager-1 (refused: 401)"
+
+
+def test_al_34_it_is_sent_once_a_day_at_the_clinics_time(
+    house: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """AL-34: by the site's clock; a start after it waits for the next day, and no look sends it twice."""
+    (tmp_path / "clinic.toml").write_text(
+        '[site]\nzone = "Europe/Vienna"\n[store]\npath = "store"\n[notify]\ntest_at = "07:30"\n'
+    )
+    sent: list[datetime] = []
+    clock = [NOW]  # eleven in the morning in Vienna
+
+    def send() -> list[Trial]:
+        sent.append(clock[0])
+        return []
+
+    upkeep = Upkeep(config.load(tmp_path), lambda: clock[0], lambda *_: None, try_targets=send)
+    monkeypatch.setattr(upkeep, "check", lambda: None)
+    for minute in range(3 * 24 * 60):
+        clock[0] = NOW + timedelta(minutes=minute)
+        upkeep.look()
+    assert sent == [datetime(2026, 11, day, 6, 30, tzinfo=UTC) for day in (24, 25, 26)]
