@@ -315,10 +315,11 @@ class Journal:
     def _write_readings(self, readings: Iterable[tuple[str, Report]]) -> int:
         """Append what is not there yet; return how many rows that made."""
         rows: list[tuple[Any, ...]] = []
-        written = 0
+        written, known, name = 0, self._names.get, self._name
         for bed_id, report in readings:
             device_id, sequence, boot_id = report.device_id, report.sequence, report.boot_id
-            places = (self._name(bed_id), self._name(device_id), self._name(boot_id) if boot_id else None)
+            boot = (known(boot_id) or name(boot_id)) if boot_id else None
+            places = (known(bed_id) or name(bed_id), known(device_id) or name(device_id), boot)
             fresh, row = report, row_of(report, *places)
             at = row[1]
             newest_at, last_boot, last = self._newest.get(device_id) or self._newest_of(device_id)

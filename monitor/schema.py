@@ -9,8 +9,9 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import compress
+from operator import is_not
 from typing import Any
 
 import orjson
@@ -126,12 +127,15 @@ READING_COLUMNS = (*f"bed, at, {REPORT}, crc".split(", "),)
 LEVEL_COLUMNS = (*f"device, span, slot, bed, {LOWS_HIGHS}".split(", "),)
 
 
+_holds_something = partial(is_not, None)
+
+
 def filled(row: Iterable[Any]) -> bytes:
     """Say which columns of a row hold something.
 
     Only these are written: SQLite's driver takes as long for one ``None`` as for the rest of a row.
     """
-    return bytes([value is not None for value in row])
+    return bytes(map(_holds_something, row))
 
 
 @lru_cache(maxsize=256)
