@@ -177,7 +177,6 @@ class Journal:
             "journal_mode=WAL",
             "synchronous=FULL",
             "wal_autocheckpoint=2000",
-            "cache_size=-16000",
         ):
             db.execute(f"PRAGMA {pragma}")
         db.create_function("checksum", -1, checksum, deterministic=True)
