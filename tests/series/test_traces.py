@@ -104,7 +104,7 @@ def test_a_metric_that_only_just_began_is_in_the_chart(
     for number in range(22):  # intervals are told of the first dozen
         at = BEGAN + timedelta(seconds=number)
         begun = (Observation("pulse_rate", 71.0),) if number == 21 else ()
-        journal.commit([Batch(readings=[(BED, Report("d", at, at, (Observation("spo2", 97.0), *begun)))])])
+        journal.commit([Batch(readings=[(BED, Report("d", at, at, (*begun, Observation("spo2", 97.0))))])])
     journal.close()
     found = {trace.metric: trace for trace in Embedded(tmp_path).traces(BED, *SPAN, every_s=every_s)}
     assert found.keys() == {"spo2", "pulse_rate"}
