@@ -1,6 +1,6 @@
 // One bed's tile. Its layout is fixed: whatever happens, no element moves; only text, colour and shape change.
 
-import { el, icon, mark, say } from "./dom.js";
+import { el, hide, icon, mark, say } from "./dom.js";
 import { doing, post } from "./api.js";
 import { acknowledge, acknowledgeMilder, colour, flashing, mayCare, milder, needsPerson, shape, word } from "./alarms.js";
 import { isLost, serverNow } from "./live.js";
@@ -49,7 +49,7 @@ export function fill(parts, one, now, text) {
   say(parts.age, stands ? doubt + freshness(ageS) : whyNot(one, now));
   const words = one ? bounds(one.low, one.high) : "";
   say(parts.limits, words);
-  parts.off.hidden = !one?.off?.length;
+  hide(parts.off, !one?.off?.length);
 }
 
 export class Tile {
@@ -116,7 +116,7 @@ export class Tile {
     say(this.title, frame.labels[bed.id]?.label || bed.id);
     mark(this.title, "href", session ? `/sessions/${session.id}` : `/beds/${bed.id}/start`);
     say(this.code, session ? session.code : "free");
-    this.drill.hidden = session?.mode !== "drill";
+    hide(this.drill, session?.mode !== "drill");
     const pause = bed.pause;
     say(this.bell.lastChild, pause ? span((pause.until - now) / 1000) : "");
     const crossed = pause ? "bell-off" : "bell";
@@ -126,10 +126,10 @@ export class Tile {
     }
     mark(this.bell, "data-paused", Boolean(pause));
     mark(this.bell, "aria-label", pause ? `Sound of ${this.title.textContent} is paused by ${pause.by}: sound again` : `Pause the sound of ${this.title.textContent} for two minutes`);
-    this.bell.disabled = !mayCare(bed);
+    mark(this.bell, "disabled", !mayCare(bed));
     mark(this.node, "data-free", !session);
     mark(this.node, "data-drill", session?.mode === "drill");
-    this.start.hidden = Boolean(session) || bed.alarms.length > 0 || bed.fault;
+    hide(this.start, Boolean(session) || bed.alarms.length > 0 || bed.fault);
   }
 
   plan(bed, now) {
@@ -162,9 +162,9 @@ export class Tile {
     }
     say(this.word, top ? word(top) : "");
     say(this.text, top ? [plainly(top.text, top.since), signalWords(top, now)].filter(Boolean).join(" · ") : "");
-    this.ack.hidden = !top || !mayCare(bed) || !needsPerson(top);
+    hide(this.ack, !top || !mayCare(bed) || !needsPerson(top));
     const waiting = top?.priority === "high" && needsPerson(top) ? [] : milder(bed); // a high one first, by itself
-    this.all.hidden = waiting.length < 2 || !mayCare(bed);
+    hide(this.all, waiting.length < 2 || !mayCare(bed));
     say(this.all, `All ${waiting.length}`);
     say(this.more, bed.alarms.length > 1 ? `+${bed.alarms.length - 1}` : "");
     if (!this.all.hidden) mark(this.all, "aria-label", `Acknowledge all ${waiting.length} low and medium alarms: ${this.title.textContent}`);
