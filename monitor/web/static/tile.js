@@ -53,8 +53,10 @@ export function fill(parts, one, now, text) {
 }
 
 export class Tile {
-  constructor(id, label) {
+  /** `recall` asks for the past of the line, which is the session's: each time another one has begun. */
+  constructor(id, label, recall) {
     this.id = id;
+    this.ask = recall;
     this.points = [];
     this.painted = 0;
     this.spo2 = numeric("SpO₂", "spo2");
@@ -189,14 +191,15 @@ export class Tile {
   }
 
   remember(bed, now) {
+    const session = bed.session?.id ?? null;
+    const begun = session && session !== this.session;
+    if (begun || !session) this.points = []; // a line is one patient's
+    this.session = session;
     const one = bed.numbers.spo2;
     const last = this.points[this.points.length - 1];
     if (one && one.at && (!last || one.at > last[0])) this.points.push([one.at, standing(one, now) ? one.value : null]);
     while (this.points.length && this.points[0][0] < now - LINE_MS) this.points.shift();
-    if (bed.session?.id !== this.session) {
-      if (this.session !== undefined) this.points = [];
-      this.session = bed.session?.id ?? null;
-    }
+    if (begun) this.ask(this);
     if (now - this.painted >= LINE_MS / this.width) this.paint(now); // a pixel further
   }
 
