@@ -167,6 +167,15 @@ def test_an_update_lays_out_what_changed_and_not_the_page(house: SmallHouse, ent
     assert all(laid), laid
 
 
+def test_a_line_asks_for_the_past_of_a_session_that_begins_later(house: SmallHouse, enter: Open) -> None:
+    """Issue 5: what a device kept of the last ten minutes is drawn on a wall that was open before."""
+    page = enter()
+    page.wait_for_selector("[data-bed=bed-2][data-free]")
+    with page.expect_response("**/api/v1/beds/bed-2/trend") as asked:
+        house.start("bed-2", minutes_ago=20)
+    assert asked.value.ok
+
+
 def test_flash_rates_are_within_the_table(house: SmallHouse, enter: Open) -> None:
     """AL-03: period 357-714 ms high, 1250-2500 ms medium, none low; duty 20-60 %."""
     for bed, priority in (("bed-1", "high"), ("bed-2", "medium"), ("bed-3", "low")):
