@@ -266,10 +266,8 @@ class Embedded:
         if every_s >= LEVELS[0]:
             with self._reading() as db:
                 return levels.traces(db, bed_id, micros(from_at), micros(to_at), chosen, every_s)
-        traces: list[Trace] = []
         with self._reading() as db:
-            for device, rows in _rows(db, bed_id, micros(from_at), micros(to_at), chosen):
-                traces += _of_device(device, rows, chosen)
+            traces = [*_of_bed(db, bed_id, micros(from_at), micros(to_at), chosen)]
         traces.sort(key=lambda trace: (METRIC_COLUMNS.index(trace.metric), trace.device_id))
         return [thin(trace, every_s) for trace in traces] if every_s > 0 else traces
 
@@ -314,60 +312,78 @@ def _arrived(db: sqlite3.Connection, at: int) -> int:
     return low
 
 
-def _rows(
+def _of_bed(
     db: sqlite3.Connection, bed_id: str, from_at: int, to_at: int, metrics: Sequence[str]
-) -> Iterator[tuple[str, list[tuple[Any, ...]]]]:
-    """Yield each device with its rows on a bed: instant, extra, the metrics; in order of time."""
+) -> Iterator[Trace]:
+    """Yield a bed's traces, value by value."""
     names = dict(db.execute("SELECT name, id FROM name"))
     bed = names.get(bed_id)
     if bed is None:
         return
-    wide = "".join(f", {name}" for name in metrics)
     by_number = {number: name for name, number in names.items()}
+    newest = levels.newest_held(db, bed, metrics)
     for device in levels.devices(db, bed):
-        query = (
-            f"SELECT at, extra{wide} FROM reading INDEXED BY reading_of_device "
-            "WHERE device=? AND at BETWEEN ? AND ? AND bed=? ORDER BY at"
-        )
-        yield by_number[device], db.execute(query, (device, from_at, to_at, bed)).fetchall()
+        held = levels.held(db, bed, device, from_at, to_at, metrics) | newest.get(device, set())
+        key = (device, bed, from_at, to_at)
+        yield from _of_device(by_number[device], db, key, [name for name in metrics if name in held], metrics)
 
 
-def _of_device(device: str, rows: list[tuple[Any, ...]], metrics: Sequence[str]) -> Iterator[Trace]:
+def _of_device(
+    device: str,
+    db: sqlite3.Connection,
+    key: tuple[int, int, int, int],
+    held: Sequence[str],
+    metrics: Sequence[str],
+) -> Iterator[Trace]:
     """Yield a device's traces; what has ``extra`` is put among the plain values at its own times."""
-    special: dict[tuple[str, str], dict[float, tuple[float | None, str]]] = {}
-    for row in rows:
-        if row[1] is not None:
-            _take_extra(special, device, row[0] / 1e6, row[1], metrics)
-    plain = [row for row in rows if row[1] is None] if special else rows
-    instants, _, *columns = zip(*plain, strict=True) if plain else ((), (), *((),) * len(metrics))
-    every_at = [at / 1e6 for at in instants]
-    for name, column in zip(metrics, columns, strict=True):
-        at, values = every_at, list(column)
-        if None in column:
-            at = [one for one, value in zip(every_at, column, strict=True) if value is not None]
-            values = [value for value in column if value is not None]
-        own = special.get((name, device))
-        if own:
-            yield _trace(
-                name, device, {one: (value, "") for one, value in zip(at, values, strict=True)} | own
-            )
-        elif values:
+    plain, special = dict(_plain(db, key, held)), _special(db, key, metrics)
+    for name in metrics:
+        at, values = plain.get(name, ([], []))
+        if name in special:
+            points = {one: (value, "") for one, value in zip(at, values, strict=True)}
+            yield _trace(name, device, points | special[name])
+        elif at:
             yield Trace(name, device, at, values, {})
 
 
-def _take_extra(
-    found: dict[tuple[str, str], dict[float, tuple[float | None, str]]],
-    device: str,
-    at: float,
-    extra: str,
-    metrics: Sequence[str],
-) -> None:
-    for one in orjson.loads(extra)["values"]:
-        if one["metric"] not in metrics:
-            continue
-        when = datetime.fromisoformat(one["measured_at"]).timestamp() if one["measured_at"] else at
-        mark = one["reason"] or ("" if one["validity"] == "valid" else one["validity"])
-        found.setdefault((one["metric"], device), {})[when] = (one["value"], mark)
+def _plain(
+    db: sqlite3.Connection, key: tuple[int, int, int, int], held: Sequence[str]
+) -> Iterator[tuple[str, tuple[list[float], list[float | None]]]]:
+    """Yield what the columns hold of each metric: its name, instants and values, in order of time."""
+    wide = "".join(f", {name}" for name in held)
+    query = (
+        f"SELECT at / 1e6{wide} FROM reading INDEXED BY reading_of_device "
+        "WHERE device=? AND bed=? AND at BETWEEN ? AND ? AND extra IS NULL ORDER BY at"
+    )
+    rows = db.execute(query, key).fetchall() if held else []
+    if not rows:
+        return
+    every_at, *columns = map(list, zip(*rows, strict=True))
+    for name, column in zip(held, columns, strict=True):
+        if None in column:
+            points = [point for point in zip(every_at, column, strict=True) if point[1] is not None]
+            yield name, ([at for at, _ in points], [value for _, value in points])
+        else:
+            yield name, (every_at, column)
+
+
+def _special(
+    db: sqlite3.Connection, key: tuple[int, int, int, int], metrics: Sequence[str]
+) -> dict[str, dict[float, tuple[float | None, str]]]:
+    """Return, by metric and instant, the values of rows with ``extra`` and what is to be said of each."""
+    found: dict[str, dict[float, tuple[float | None, str]]] = {}
+    query = (
+        "SELECT at / 1e6, extra FROM reading INDEXED BY reading_with_extra "
+        "WHERE device=? AND bed=? AND at BETWEEN ? AND ? AND extra IS NOT NULL ORDER BY at"
+    )
+    for at, extra in db.execute(query, key):
+        for one in orjson.loads(extra)["values"]:
+            if one["metric"] not in metrics:
+                continue
+            when = datetime.fromisoformat(one["measured_at"]).timestamp() if one["measured_at"] else at
+            mark = one["reason"] or ("" if one["validity"] == "valid" else one["validity"])
+            found.setdefault(one["metric"], {})[when] = (one["value"], mark)
+    return found
 
 
 def _trace(metric: str, device_id: str, points: dict[float, tuple[float | None, str]]) -> Trace:

@@ -6,9 +6,9 @@ Law: no extreme is lost and no mean is made. What the intervals do not say yet t
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
-from itertools import cycle
+from itertools import compress, cycle
 from typing import Any, NamedTuple
 
 import orjson
@@ -32,6 +32,31 @@ def devices(db: sqlite3.Connection, bed: int) -> list[int]:
         of,
     )
     return [device for (device,) in rows]
+
+
+def held(
+    db: sqlite3.Connection, bed: int, device: int, from_at: int, to_at: int, metrics: Sequence[str]
+) -> set[str]:
+    """Return the metrics of which a device's intervals hold a value in a span (microseconds since 1970).
+
+    A column that holds nothing costs as much to read as one that holds something.
+    """
+    unit = LEVELS[-1] * 1_000_000
+    query = (
+        f"SELECT {', '.join(f'max({name}_low) IS NOT NULL' for name in metrics)} FROM level "
+        "WHERE device=? AND span=? AND slot BETWEEN ? AND ? AND bed=?"
+    )
+    found = db.execute(query, (device, LEVELS[-1], from_at // unit, to_at // unit, bed)).fetchone()
+    return {*compress(metrics, found)}
+
+
+def newest_held(db: sqlite3.Connection, bed: int, metrics: Sequence[str]) -> dict[int, set[str]]:
+    """Return, by device, the metrics of readings of a bed that no interval knows yet."""
+    query = (
+        f"SELECT device, {', '.join(f'max({name}) IS NOT NULL' for name in metrics)} "
+        "FROM reading NOT INDEXED WHERE id > ? AND bed=? GROUP BY device"
+    )
+    return {device: {*compress(metrics, found)} for device, *found in db.execute(query, (levelled(db), bed))}
 
 
 def levelled(db: sqlite3.Connection) -> int:
@@ -59,20 +84,13 @@ def traces(
     by_number = {number: name for name, number in names.items()}
     span = max(one for one in LEVELS if one <= every_s)
     asked = _Asked(names[bed_id], from_at, to_at, span, int(every_s) // span, metrics)
-    known = devices(db, asked.bed)
-    found = {device: rows for device in known if (rows := _kept(db, device, asked))}
-    for device, newest in _newest(db, asked).items():
-        found[device] = _joined(found.get(device, []), newest)
+    newest, known = _newest(db, asked), devices(db, asked.bed)
     made: list[Trace] = []
-    for device, rows in found.items():
-        numbers, *ends = zip(*rows, strict=True)
-        length_s = asked.length_s
-        begins = [number * length_s for number in numbers]
-        for place, metric in enumerate(metrics):
-            lows, highs = ends[2 * place], ends[2 * place + 1]
-            trace = overview(metric, by_number[device], begins, lows, highs, length_s)
-            if trace.at:
-                made.append(trace)
+    for device in known:
+        fresh = newest.get(device, {})
+        chosen = _worth_reading(db, device, asked, fresh)
+        if rows := _joined(_kept(db, device, asked, chosen), fresh, chosen, metrics):
+            made += _drawn(by_number[device], rows, chosen, asked.length_s)
     if span == LEVELS[0]:
         made = [*_with_gaps(db, made, {one: by_number[one] for one in known}, asked)]
     return sorted(made, key=lambda trace: (METRIC_COLUMNS.index(trace.metric), trace.device_id))
@@ -94,11 +112,29 @@ class _Asked(NamedTuple):
         return float(self.span * self.times)
 
 
-def _kept(db: sqlite3.Connection, device: int, asked: _Asked) -> Rows:
+def _worth_reading(
+    db: sqlite3.Connection, device: int, asked: _Asked, newest: dict[int, Ends]
+) -> Sequence[str]:
+    """Return the metrics a device has to tell of; all where looking would be half the work."""
+    if asked.span == LEVELS[-1]:
+        return asked.metrics
+    kept = held(db, asked.bed, device, asked.from_at, asked.to_at, asked.metrics)
+    told = {
+        name
+        for ends in newest.values()
+        for name, low in zip(asked.metrics, ends[::2], strict=True)
+        if low is not None
+    }
+    return [name for name in asked.metrics if name in told or name in kept]
+
+
+def _kept(db: sqlite3.Connection, device: int, asked: _Asked, metrics: Sequence[str]) -> Rows:
     """Return what the journal's own intervals say, several of them joined."""
+    if not metrics:
+        return []
     unit = asked.span * 1_000_000
     joined = "min({0}_low), max({0}_high)" if asked.times > 1 else "{0}_low, {0}_high"
-    columns = ", ".join(joined.format(name) for name in asked.metrics)
+    columns = ", ".join(joined.format(name) for name in metrics)
     query = (
         f"SELECT slot / {asked.times} AS number, {columns} FROM level "
         "WHERE device=? AND span=? AND slot BETWEEN ? AND ? AND bed=? "
@@ -111,21 +147,22 @@ def _kept(db: sqlite3.Connection, device: int, asked: _Asked) -> Rows:
 def _newest(db: sqlite3.Connection, asked: _Asked) -> dict[int, dict[int, Ends]]:
     """Return, by device and interval, what the newest readings say that no interval knows yet."""
     found: dict[int, dict[int, Ends]] = {}
-    query = (
-        f"SELECT device, at, extra, {', '.join(asked.metrics)} FROM reading NOT INDEXED "
-        "WHERE id > ? AND bed=? AND at BETWEEN ? AND ?"
-    )
-    places = [4 + 2 * METRIC_COLUMNS.index(name) + end for name in asked.metrics for end in (0, 1)]
     unit = asked.span * 1_000_000
     keys = (levelled(db), asked.bed, asked.from_at, asked.to_at)
-    for device, at, extra, *values in db.execute(query, keys):
-        of_device = found.setdefault(device, {})
-        if extra is None:
-            _widen(of_device, at // unit // asked.times, [value for value in values for _ in (0, 1)])
-            continue
+    where = "FROM reading NOT INDEXED WHERE id > ? AND bed=? AND at BETWEEN ? AND ? AND extra IS"
+    plain = (
+        f"SELECT device, at / {unit} / {asked.times} AS number, "
+        f"{', '.join(f'min({name}), max({name})' for name in asked.metrics)} "
+        f"{where} NULL GROUP BY device, number"
+    )
+    for device, number, *ends in db.execute(plain, keys):
+        found.setdefault(device, {})[number] = ends
+    places = [4 + 2 * METRIC_COLUMNS.index(name) + end for name in asked.metrics for end in (0, 1)]
+    for device, at, extra in db.execute(f"SELECT device, at, extra {where} NOT NULL", keys):
         for said in level_of(device, at, asked.bed, extra):
             if said[1] == asked.span:
-                _widen(of_device, said[2] // asked.times, [said[place] for place in places])
+                ends = [said[place] for place in places]
+                _widen(found.setdefault(device, {}), said[2] // asked.times, ends)
     return found
 
 
@@ -139,12 +176,25 @@ def _outer(one: float | None, other: float | None, of: Callable[[float, float], 
     return other if one is None else one if other is None else of(one, other)
 
 
-def _joined(kept: Rows, newest: dict[int, Ends]) -> Rows:
-    """Return rows with what the newest readings add to them."""
+def _joined(kept: Rows, newest: dict[int, Ends], chosen: Sequence[str], metrics: Sequence[str]) -> Rows:
+    """Return rows of the chosen metrics with what the newest readings, of all, add to them."""
+    if not newest:
+        return kept
     rows: dict[int, Ends] = {number: ends for number, *ends in kept}
+    places = [2 * metrics.index(name) + end for name in chosen for end in (0, 1)]
     for number, ends in newest.items():
-        _widen(rows, number, ends)
+        _widen(rows, number, [ends[place] for place in places])
     return [(number, *ends) for number, ends in sorted(rows.items())]
+
+
+def _drawn(device_id: str, rows: Rows, metrics: Sequence[str], length_s: float) -> Iterator[Trace]:
+    """Yield the traces of a device's intervals."""
+    numbers, *ends = zip(*rows, strict=True)
+    begins = [number * length_s for number in numbers]
+    for place, metric in enumerate(metrics):
+        trace = overview(metric, device_id, begins, ends[2 * place], ends[2 * place + 1], length_s)
+        if trace.at:
+            yield trace
 
 
 def _with_gaps(

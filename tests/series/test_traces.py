@@ -94,6 +94,23 @@ def test_intervals_know_late_readings_and_restarts(data: st.DataObject) -> None:
     assert values_by_slot(thinned, 20) == values_by_slot(exact, 20)
 
 
+@pytest.mark.parametrize("every_s", [0.0, 15.0, 300.0])
+def test_a_metric_that_only_just_began_is_in_the_chart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, every_s: float
+) -> None:
+    """Issue 8: a device's first value of a metric is drawn before any interval knows that it measures it."""
+    monkeypatch.setattr("monitor.journal.LEVEL_EVERY", 10)
+    journal = Journal(tmp_path)
+    for number in range(22):  # intervals are told of the first dozen
+        at = BEGAN + timedelta(seconds=number)
+        begun = (Observation("pulse_rate", 71.0),) if number == 21 else ()
+        journal.commit([Batch(readings=[(BED, Report("d", at, at, (*begun, Observation("spo2", 97.0))))])])
+    journal.close()
+    found = {trace.metric: trace for trace in Embedded(tmp_path).traces(BED, *SPAN, every_s=every_s)}
+    assert found.keys() == {"spo2", "pulse_rate"}
+    assert found["pulse_rate"].values == [71.0]
+
+
 def steps(folder: Path, monkeypatch: pytest.MonkeyPatch, ask: Callable[[Embedded], object]) -> int:
     """Return how much SQLite did for a question, in hundreds of its instructions."""
     counted = 0

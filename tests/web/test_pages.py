@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
 from datetime import timedelta
@@ -144,6 +145,35 @@ def test_an_alarm_turns_the_tile_by_colour_shape_word_and_flash_and_moves_nothin
         "parseFloat(getComputedStyle(document.querySelector('.tile .shape')).animationDuration)"
     )
     assert 0.357 <= period <= 0.714
+
+
+def test_an_update_lays_out_what_changed_and_not_the_page(house: SmallHouse, enter: Open) -> None:
+    """Issue 9: what changes with every update stands in a box of its own: outside it costs the whole wall."""
+    house.start("bed-1")
+    house.desk.submit("bed-2", ReportCondition("x", "high", "test")).result(30)  # its age goes on in the list
+    page = enter()
+    shows_97(house, page)
+    browser = page.context.browser
+    assert browser is not None
+    browser.start_tracing(
+        page=page, categories=["disabled-by-default-devtools.timeline", "devtools.timeline"]
+    )
+    for value in (96, 95, 94):
+        live(house, spo2=value, pulse_rate=value)
+        text(page, "[data-bed=bed-1] .spo2 .value", str(value))
+    told = [one["args"].get("beginData") for one in json.loads(browser.stop_tracing())["traceEvents"]]
+    laid = [one["partialLayout"] for one in told if one and "partialLayout" in one]
+    assert len(laid) >= 3
+    assert all(laid), laid
+
+
+def test_a_line_asks_for_the_past_of_a_session_that_begins_later(house: SmallHouse, enter: Open) -> None:
+    """Issue 5: what a device kept of the last ten minutes is drawn on a wall that was open before."""
+    page = enter()
+    page.wait_for_selector("[data-bed=bed-2][data-free]")
+    with page.expect_response("**/api/v1/beds/bed-2/trend") as asked:
+        house.start("bed-2", minutes_ago=20)
+    assert asked.value.ok
 
 
 def test_flash_rates_are_within_the_table(house: SmallHouse, enter: Open) -> None:

@@ -1,6 +1,6 @@
 // Alarms as the pages speak of them: which come first, their shape and word, and what a person can do.
 
-import { el, icon, mark, say } from "./dom.js";
+import { el, hide, icon, mark, say } from "./dom.js";
 import { ask } from "./dialog.js";
 import { doing, may, me, post } from "./api.js";
 import { serverNow } from "./live.js";
@@ -119,10 +119,10 @@ export class AlarmList {
     else if (alarm.ownership === "exhausted") words.push("NOBODY HAS ACCEPTED IT");
     say(row.state, words.filter(Boolean).join(" · "));
     say(row.ack, alarm.signal === "latched" ? "Seen" : "Ack");
-    row.ack.hidden = !mayCare(bed) || !needsPerson(alarm) || alarm.covered;
-    row.accept.hidden = !mayCare(bed) || alarm.covered || !["offered", "exhausted"].includes(alarm.ownership);
-    row.reject.hidden = !this.detail || !mayCare(bed) || !(alarm.ownership === "offered" || alarm.owner === me.name);
-    row.pause.hidden = !this.detail || !mayCare(bed) || alarm.covered || !alarm.pausable || alarm.signal === "alarm_paused" || alarm.signal === "latched";
+    hide(row.ack, !mayCare(bed) || !needsPerson(alarm) || alarm.covered);
+    hide(row.accept, !mayCare(bed) || alarm.covered || !["offered", "exhausted"].includes(alarm.ownership));
+    hide(row.reject, !this.detail || !mayCare(bed) || !(alarm.ownership === "offered" || alarm.owner === me.name));
+    hide(row.pause, !this.detail || !mayCare(bed) || alarm.covered || !alarm.pausable || alarm.signal === "alarm_paused" || alarm.signal === "latched");
     mark(row.ack, "aria-label", `${row.ack.textContent === "Ack" ? "Acknowledge" : "Seen"}: ${alarm.priority} ${bedLabel(frame, bed.id)} ${text}`);
   }
 }

@@ -32,9 +32,17 @@ export function icon(name, title = "") {
   return svg;
 }
 
-/** Set text if it differs: an unchanged tile costs no layout. */
+/** Set text if it differs: an unchanged tile costs no layout. A node that has its one text already keeps it. */
 export function say(node, text) {
-  if (node.textContent !== text) node.textContent = text;
+  const only = node.firstChild;
+  if (only?.nodeType === Node.TEXT_NODE && !only.nextSibling && text) {
+    if (only.data !== text) only.data = text;
+  } else if (node.textContent !== text) node.textContent = text;
+}
+
+/** Hide or show, if it differs: to set it again costs the style of the node again. */
+export function hide(node, hidden) {
+  if (node.hidden !== Boolean(hidden)) node.hidden = Boolean(hidden);
 }
 
 /** Set or remove an attribute if it differs. */

@@ -59,7 +59,9 @@ onFrame((frame) => {
 });
 
 setInterval(() => {
-  say($("#clock"), isLost() ? "--:--:--" : hms(serverNow()));
+  const time = isLost() ? "--:--:--" : hms(serverNow());
+  say($("#clock"), time);
+  mark($("#clock"), "data-long", time.length > 8);
   drawLost();
   drawPerson();
 }, 500);

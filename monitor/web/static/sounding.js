@@ -27,7 +27,7 @@ function drawSound() {
   const running = sound.running();
   mark(button, "aria-pressed", String(running));
   say($("span", button), running ? "Sound on" : "Sound off");
-  $("use", button).setAttribute("href", running ? "#bell" : "#bell-off");
+  mark($("use", button), "href", running ? "#bell" : "#bell-off");
   strip("sound", running ? "" : "NO SOUND on this page: alarms are shown, not heard.", "soundless", switchOn);
 }
 

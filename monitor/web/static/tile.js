@@ -1,6 +1,6 @@
 // One bed's tile. Its layout is fixed: whatever happens, no element moves; only text, colour and shape change.
 
-import { el, icon, mark, say } from "./dom.js";
+import { el, hide, icon, mark, say } from "./dom.js";
 import { doing, post } from "./api.js";
 import { acknowledge, acknowledgeMilder, colour, flashing, mayCare, milder, needsPerson, shape, word } from "./alarms.js";
 import { isLost, serverNow } from "./live.js";
@@ -49,12 +49,14 @@ export function fill(parts, one, now, text) {
   say(parts.age, stands ? doubt + freshness(ageS) : whyNot(one, now));
   const words = one ? bounds(one.low, one.high) : "";
   say(parts.limits, words);
-  parts.off.hidden = !one?.off?.length;
+  hide(parts.off, !one?.off?.length);
 }
 
 export class Tile {
-  constructor(id, label) {
+  /** `recall` asks for the past of the line, which is the session's: each time another one has begun. */
+  constructor(id, label, recall) {
     this.id = id;
+    this.ask = recall;
     this.points = [];
     this.painted = 0;
     this.spo2 = numeric("SpO₂", "spo2");
@@ -116,7 +118,7 @@ export class Tile {
     say(this.title, frame.labels[bed.id]?.label || bed.id);
     mark(this.title, "href", session ? `/sessions/${session.id}` : `/beds/${bed.id}/start`);
     say(this.code, session ? session.code : "free");
-    this.drill.hidden = session?.mode !== "drill";
+    hide(this.drill, session?.mode !== "drill");
     const pause = bed.pause;
     say(this.bell.lastChild, pause ? span((pause.until - now) / 1000) : "");
     const crossed = pause ? "bell-off" : "bell";
@@ -126,10 +128,10 @@ export class Tile {
     }
     mark(this.bell, "data-paused", Boolean(pause));
     mark(this.bell, "aria-label", pause ? `Sound of ${this.title.textContent} is paused by ${pause.by}: sound again` : `Pause the sound of ${this.title.textContent} for two minutes`);
-    this.bell.disabled = !mayCare(bed);
+    mark(this.bell, "disabled", !mayCare(bed));
     mark(this.node, "data-free", !session);
     mark(this.node, "data-drill", session?.mode === "drill");
-    this.start.hidden = Boolean(session) || bed.alarms.length > 0 || bed.fault;
+    hide(this.start, Boolean(session) || bed.alarms.length > 0 || bed.fault);
   }
 
   plan(bed, now) {
@@ -162,9 +164,9 @@ export class Tile {
     }
     say(this.word, top ? word(top) : "");
     say(this.text, top ? [plainly(top.text, top.since), signalWords(top, now)].filter(Boolean).join(" · ") : "");
-    this.ack.hidden = !top || !mayCare(bed) || !needsPerson(top);
+    hide(this.ack, !top || !mayCare(bed) || !needsPerson(top));
     const waiting = top?.priority === "high" && needsPerson(top) ? [] : milder(bed); // a high one first, by itself
-    this.all.hidden = waiting.length < 2 || !mayCare(bed);
+    hide(this.all, waiting.length < 2 || !mayCare(bed));
     say(this.all, `All ${waiting.length}`);
     say(this.more, bed.alarms.length > 1 ? `+${bed.alarms.length - 1}` : "");
     if (!this.all.hidden) mark(this.all, "aria-label", `Acknowledge all ${waiting.length} low and medium alarms: ${this.title.textContent}`);
@@ -189,14 +191,15 @@ export class Tile {
   }
 
   remember(bed, now) {
+    const session = bed.session?.id ?? null;
+    const begun = session && session !== this.session;
+    if (begun || !session) this.points = []; // a line is one patient's
+    this.session = session;
     const one = bed.numbers.spo2;
     const last = this.points[this.points.length - 1];
     if (one && one.at && (!last || one.at > last[0])) this.points.push([one.at, standing(one, now) ? one.value : null]);
     while (this.points.length && this.points[0][0] < now - LINE_MS) this.points.shift();
-    if (bed.session?.id !== this.session) {
-      if (this.session !== undefined) this.points = [];
-      this.session = bed.session?.id ?? null;
-    }
+    if (begun) this.ask(this);
     if (now - this.painted >= LINE_MS / this.width) this.paint(now); // a pixel further
   }
 

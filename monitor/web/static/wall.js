@@ -3,7 +3,7 @@
 import { $, say } from "./dom.js";
 import { get, me } from "./api.js";
 import { AlarmList, RANK, everyAlarm, signals } from "./alarms.js";
-import { current, onFrame } from "./live.js";
+import { current, onFrame, serverNow } from "./live.js";
 import { sounds } from "./sounding.js";
 import { Tile } from "./tile.js";
 import "./page.js";
@@ -20,10 +20,9 @@ function draw(frame) {
   for (const bed of frame.beds) {
     let tile = tiles.get(bed.id);
     if (!tile) {
-      tile = new Tile(bed.id, frame.labels[bed.id]?.label || bed.id);
+      tile = new Tile(bed.id, frame.labels[bed.id]?.label || bed.id, recall);
       tiles.set(bed.id, tile);
       box.append(tile.node);
-      recall(tile);
       laid = false;
     }
     tile.draw(bed, frame);
@@ -36,9 +35,13 @@ function draw(frame) {
   window.wallDrawMs = performance.now() - begun;
 }
 
-async function recall(tile) {
+/** Ask for the past of a tile's line. What a device kept comes after its session: an empty past is asked for again. */
+async function recall(tile, tries = 3) {
   try {
-    tile.recall((await get(`/beds/${tile.id}/trend`)).lines);
+    const { lines } = await get(`/beds/${tile.id}/trend`);
+    tile.recall(lines);
+    const lasted = serverNow() - (tile.bed.session?.started ?? Infinity);
+    if (!lines.spo2 && lasted > 60_000 && tries > 1) setTimeout(recall, 5000, tile, tries - 1);
   } catch {
     /* the line begins now */
   }
