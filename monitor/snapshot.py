@@ -6,7 +6,8 @@ repeated in every snapshot: it is named by its digest and kept once.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import sys
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from functools import cache
 from typing import Any
@@ -21,28 +22,28 @@ from monitor.core.protocol import Protocol
 from monitor.core.turn import Bed
 
 
-def _in_utc(schema: Any) -> Any:
-    """Return a schema whose instants are in ``datetime.UTC`` itself.
+def _frugal(schema: Any) -> Any:
+    """Return a schema that makes nothing anew which is there already: the zone of an instant, equal texts.
 
-    Pydantic gives each a zone of its own. To compare two with different zones, even equal ones, takes six
-    times as long, and a session that came back from the journal would pay that with every reading.
+    Pydantic gives each instant a zone of its own. To compare two with different zones, even equal ones, takes
+    six times as long, and a session that came back from the journal would pay that with every reading.
     """
     if isinstance(schema, list):
-        return [_in_utc(one) for one in schema]
+        return [_frugal(one) for one in schema]
     if not isinstance(schema, dict):
         return schema
-    within = {key: _in_utc(one) for key, one in schema.items()}
-    if schema.get("type") != "datetime":
-        return within
-    return core_schema.no_info_after_validator_function(_utc, within)
+    within = {key: _frugal(one) for key, one in schema.items()}
+    spare = _SPARE.get(str(schema.get("type")))
+    return within if spare is None else core_schema.no_info_after_validator_function(spare, within)
 
 
 def _utc(at: datetime) -> datetime:
     return at.astimezone(UTC)
 
 
+_SPARE: Mapping[str, Callable[[Any], Any]] = {"datetime": _utc, "str": sys.intern}
 _BED = TypeAdapter(Bed)
-_BACK = SchemaValidator(_in_utc(_BED.core_schema))
+_BACK = SchemaValidator(_frugal(_BED.core_schema))
 _PROTOCOL = TypeAdapter(Protocol)
 _APART = {"session": {"protocol", "plan", "standing"}}
 
