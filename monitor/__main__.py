@@ -45,7 +45,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from monitor.formats.recordings import BadRecording
     from monitor.journal import JournalError
 
-    chosen = _parser().parse_args(arguments)
+    words = [*(sys.argv[1:] if arguments is None else arguments)]
+    chosen = _parser(next((word for word in words if not word.startswith("-")), "")).parse_args(words)
     try:
         code: int = chosen.run(chosen)
     except ConfigurationError as fault:
@@ -89,9 +90,11 @@ def _add_config(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _parser() -> argparse.ArgumentParser:
-    from monitor import install
+def _parser(word: str) -> argparse.ArgumentParser:
+    """Return the parser; where ``word``, the chosen command, stands in a module, its own arguments are there.
 
+    The modules of the others are left where they are: to import all took a tenth of a start.
+    """
     parser = argparse.ArgumentParser(
         prog="afterwatch",
         description=f"Afterwatch {__version__}.\n{LABEL}",
@@ -112,12 +115,15 @@ def _parser() -> argparse.ArgumentParser:
     _add_config(run)
 
     init = _command(commands, "init", _init, "lay out a new site: certificates, credentials, broker rules")
-    install.add_init(init)
     credentials = _command(
         commands, "credentials", _credentials, "look at or change who may sign in at the broker"
     )
     _add_config(credentials)
-    install.add_credentials(credentials)
+    if word in ("init", "credentials"):
+        from monitor import install
+
+        install.add_init(init)
+        install.add_credentials(credentials)
 
     check = _command(commands, "check", _check, "check all configuration and print the limits in words")
     _add_config(check)
@@ -137,29 +143,34 @@ def _parser() -> argparse.ArgumentParser:
     sessions.add_argument("--patient", default="", help="patient code")
     sessions.add_argument("--json", action="store_true", help="one JSON line for each session")
 
-    _add_device_commands(commands)
-    _add_reading_commands(commands)
+    _add_device_commands(commands, word)
+    _add_reading_commands(commands, word)
     _add_store_commands(commands)
     return parser
 
 
-def _add_device_commands(commands: _Commands) -> None:
-    from monitor import bridge as bridging
-    from monitor import discover, overview
-
+def _add_device_commands(commands: _Commands, word: str) -> None:
     bridge = _command(commands, "bridge", _bridge, "carry a monitor that speaks no MQTT to the broker")
     _add_config(bridge)
-    bridging.add_arguments(bridge)
     devices = _command(commands, "devices", _discover, "listen to the broker and propose beds.toml lines")
     devices.add_argument("act", choices=["discover"], help="what to do")
     _add_config(devices)
-    discover.add_arguments(devices)
     sites = _command(commands, "overview", _overview, "show many sites on one page, from a central broker")
-    overview.add_arguments(sites)
+    if word == "bridge":
+        from monitor import bridge as bridging
+
+        bridging.add_arguments(bridge)
+    elif word == "devices":
+        from monitor import discover
+
+        discover.add_arguments(devices)
+    elif word == "overview":
+        from monitor import overview
+
+        overview.add_arguments(sites)
 
 
-def _add_reading_commands(commands: _Commands) -> None:
-    from monitor import decode
+def _add_reading_commands(commands: _Commands, word: str) -> None:
     from monitor.core.protocol import PHASES
     from monitor.formats import recording_options
 
@@ -206,7 +217,10 @@ def _add_reading_commands(commands: _Commands) -> None:
     _add_config(shadow)
 
     decoding = _command(commands, "decode", _decode, "show what we make of a payload, as JSON lines")
-    decode.add_arguments(decoding)
+    if word == "decode":
+        from monitor import decode
+
+        decode.add_arguments(decoding)
 
 
 def _add_store_commands(commands: _Commands) -> None:
@@ -268,6 +282,13 @@ def _demo(chosen: argparse.Namespace) -> int:
 
 def _run(chosen: argparse.Namespace) -> int:
     gc.disable()  # a start makes little but what stays: searching it for garbage takes a tenth of the time
+    try:
+        return _watch(chosen)
+    finally:
+        gc.enable()
+
+
+def _watch(chosen: argparse.Namespace) -> int:
     from monitor.app.site import Site
     from monitor.journal import JournalError
 
@@ -283,8 +304,6 @@ def _run(chosen: argparse.Namespace) -> int:
     except (JournalError, OSError) as fault:  # a disk may get better: not the code after which systemd rests
         print(f"afterwatch: {fault}", file=sys.stderr)
         return UNREACHABLE
-    finally:
-        gc.enable()
     try:
         site.start()
     except OSError as fault:
@@ -292,6 +311,7 @@ def _run(chosen: argparse.Namespace) -> int:
         site.stop()
         print(f"afterwatch: {web.host}:{web.port}: {fault}; choose another [web] port", file=sys.stderr)
         return UNREACHABLE
+    gc.enable()
     if not site.users.list():
         print("nobody can sign in yet: `afterwatch users add NAME --role nurse`", file=sys.stderr)
     print(f"{LABEL}\nwall: http://{site.server.host}:{site.server.port}/", flush=True)

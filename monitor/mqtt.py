@@ -97,6 +97,7 @@ class Link:
 
     def publish(self, topic: str, payload: bytes, *, retain: bool = False) -> None:
         """Publish at QoS 1; while the broker is away retained topics wait, the others are of the moment."""
+        payload = bytes(memoryview(payload))  # it is kept for a while, and orjson's own bytes hold 4 KiB each
         if retain:
             self._retained[topic] = payload
         if self.connected:

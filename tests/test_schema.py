@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import random
 import sqlite3
+from collections.abc import Iterator
+from dataclasses import fields, is_dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import compress
 from typing import Any
@@ -144,6 +146,29 @@ def test_p_02_a_long_session_comes_back_at_every_step(seed: int) -> None:
     chance = random.Random(seed)
     for bed in chance.sample(played.beds, min(150, len(played.beds))):
         assert snapshot.load(snapshot.dump(bed), known) == bed, f"seed {seed} at {bed.now}"
+
+
+def test_p_02_what_comes_back_is_compared_as_fast_as_what_was_there() -> None:
+    """P-02, DESIGN §1: every instant is in ``datetime.UTC`` itself; to compare others costs dearly."""
+    back = snapshot.load(
+        snapshot.dump(perform(seeded(3, 60)).bed), {one.digest: one for one in protocols().values()}
+    )
+    zones = [at.tzinfo for at in _instants(back)]
+    assert len(zones) > 5
+    assert all(zone is UTC for zone in zones)
+
+
+def _instants(value: Any) -> Iterator[datetime]:
+    if isinstance(value, datetime):
+        yield value
+    elif is_dataclass(value):
+        for one in fields(value):
+            yield from _instants(getattr(value, one.name))
+    elif isinstance(value, dict):
+        yield from _instants(tuple(value.values()))
+    elif isinstance(value, tuple):
+        for one in value:
+            yield from _instants(one)
 
 
 def test_a_bed_whose_protocol_is_gone_says_so() -> None:

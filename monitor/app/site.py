@@ -102,7 +102,8 @@ class Site:
         for follower in (self.mirror, self.outbox):
             if follower is not None:
                 follower.start()
-        gc.collect()
+        if gc.isenabled():  # whoever switched it off before anything was made has made no garbage to speak of
+            gc.collect()
         gc.freeze()  # what a start brought lives as long as we do: no search for garbage goes over it again
         gc.set_threshold(*RARELY)
 

@@ -99,14 +99,18 @@ class Ward:
         """
         if bed_id not in self.beds:
             raise LookupError(f"no bed {bed_id!r}; there are {', '.join(self.beds)}")
+        outcomes = self._ask(bed_id, one)
+        self._urgent.add(bed_id)
+        return outcomes
+
+    def _ask(self, bed_id: str, one: Input) -> tuple[Outcome, ...]:
+        """Do what is asked of a bed, and keep that it was asked."""
         if isinstance(one, given.Associate):
             self._release(one.profile.device_id, bed_id, one.by)
         if self.now == self._observed_at:
             self.now += MICROSECOND  # so that whoever lives it again knows which came first
         self.batch.inputs.append((self.now, bed_id, snapshot.dump_input(one)))
-        outcomes = self.advance(bed_id, one)
-        self._urgent.add(bed_id)
-        return outcomes
+        return self.advance(bed_id, one)
 
     def _release(self, device_id: str, bed_id: str, by: str) -> None:
         """Take a device from the bed it serves before another gets it."""
@@ -204,7 +208,7 @@ class Ward:
                 damaged.append(bed_id)
                 continue
             self.serves |= dict.fromkeys(bed.devices, bed_id)
-            self._live_again(bed_id, stored.readings)
+            self._live_again(bed_id, stored.readings, now)
             self.beds[bed_id] = after_downtime(self.beds[bed_id], now)
         self.now = now
         self._find_due()
@@ -216,14 +220,16 @@ class Ward:
             self.condition(f"bed-state:{bed_id}", "high", text)
         self._urgent |= self.beds.keys() & damaged
 
-    def _live_again(self, bed_id: str, readings: Iterable[Report]) -> None:
+    def _live_again(self, bed_id: str, readings: Iterable[Report], now: datetime) -> None:
         for report in readings:
             self.now = report.received_at
             self.advance(bed_id, given.Observe(report))
         bed = self.beds[bed_id]
         if bed_id != STATION and bed.link_lost_at is None and bed.now is not None:
             self.now = bed.now  # while we were away, silence said nothing of devices
-            self.do(bed_id, given.LoseLink())
+            self._ask(bed_id, given.LoseLink())
+            # Its state need not be stored at once with those of all others: without it we come here again.
+            self._unsaved[bed_id] = now
 
     def _wire(self, meta: Mapping[str, str]) -> None:
         """Associate devices as beds.toml says, where it says something else than at the last start."""

@@ -7,6 +7,7 @@ a value that contradicts another are mistakes; nothing is mended silently.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -72,8 +73,8 @@ def clinic_mistakes(clinic: Clinic, beds: Collection[str] | None) -> Iterator[Mi
 
 def ward_mistakes(ward: Ward, protocols: dict[str, Protocol]) -> Iterator[Mistake]:
     """Yield what is wrong in ``beds.toml``."""
-    beds = [bed.id for bed in ward.beds]
-    for name in sorted(_repeated(beds)):
+    beds = dict.fromkeys(bed.id for bed in ward.beds)
+    for name in sorted(_repeated(bed.id for bed in ward.beds)):
         yield Mistake(BEDS, f"beds ({name})", "the same id twice", "give each bed its own")
     if "station" in beds:
         yield Mistake(BEDS, "beds (station)", "'station' is the monitor's own place", "rename the bed")
@@ -303,5 +304,4 @@ def _zone_exists(name: str) -> bool:
 
 
 def _repeated(names: Iterable[str]) -> set[str]:
-    listed = list(names)
-    return {name for name in listed if listed.count(name) > 1}
+    return {name for name, times in Counter(names).items() if times > 1}

@@ -94,7 +94,7 @@ def after_downtime(bed: Bed, now: datetime) -> Bed:
     To be called once for each bed that comes back from the journal, before its first ``advance``: an offer
     has as much time left as it had, and a long night of downtime does not run up the ladder in one instant.
     """
-    if bed.now is None or now <= bed.now:
+    if bed.now is None or now <= bed.now or not bed.alarms:
         return bed
     moved, lost = bed.copy(), now - bed.now
     for key, alarm in bed.alarms.items():

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 from collections.abc import AsyncIterator, Callable
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
@@ -14,7 +15,6 @@ from typing import Any
 from fastapi import APIRouter, Depends, FastAPI, Request
 from fastapi.responses import JSONResponse, Response
 from fastapi.staticfiles import StaticFiles
-from prometheus_client import CollectorRegistry, Counter, Gauge, ProcessCollector, generate_latest
 
 from monitor.config import Configuration
 from monitor.web import admin, care, drills, entry, limits, live, pages, records, start_up, whatif
@@ -147,8 +147,12 @@ def _protocols(house: House) -> APIRouter:
 def _machines(house: House) -> APIRouter:
     """Return what other machines ask: health and figures. No patient is in either."""
     router = APIRouter(include_in_schema=False)
-    registry = CollectorRegistry()
-    figures = _figures(house, registry)
+
+    @functools.cache
+    def told() -> Callable[[], bytes]:
+        from monitor.web.figures import figures  # a start needs not wait for its library
+
+        return figures(house)
 
     @router.get("/healthz")
     def healthz() -> Response:
@@ -158,44 +162,6 @@ def _machines(house: House) -> APIRouter:
 
     @router.get("/metrics")
     def metrics() -> Response:
-        figures()
-        return Response(generate_latest(registry), media_type="text/plain; version=0.0.4; charset=utf-8")
+        return Response(told()(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
     return router
-
-
-def _figures(house: House, registry: CollectorRegistry) -> Callable[[], None]:
-    beds = Gauge("afterwatch_beds", "Beds by what runs on them.", ["mode"], registry=registry)
-    alarms = Gauge("afterwatch_alarms", "Alarms present.", ["kind", "priority"], registry=registry)
-    open_pages = Gauge("afterwatch_pages", "Pages with a live wall.", registry=registry)
-    frames = Counter("afterwatch_frames", "Frames of the wall made.", registry=registry)
-    build_s = Gauge("afterwatch_frame_build_seconds", "Time to make the last frame.", registry=registry)
-    dropped = Counter("afterwatch_pages_dropped", "Pages let go for being slow.", registry=registry)
-    check = Gauge("afterwatch_health", "Numbers of the self-check.", ["name"], registry=registry)
-    ProcessCollector(registry=registry)
-    more: dict[str, Gauge] = {}
-    told = {"frames": 0, "dropped": 0}
-
-    def update() -> None:
-        every = house.desk.beds().values()
-        for mode in ("real", "drill"):
-            beds.labels(mode).set(sum(bed.session is not None and bed.session.mode == mode for bed in every))
-        for kind in ("physiological", "technical"):
-            for priority in ("high", "medium", "low"):
-                found = (one for bed in every for one in bed.alarms.values())
-                count = sum(one.kind == kind and one.priority == priority for one in found)
-                alarms.labels(kind, priority).set(count)
-        open_pages.set(house.hub.pages)
-        build_s.set(house.hub.build_s)
-        frames.inc(max(0, house.hub.number - told["frames"]))
-        dropped.inc(max(0, house.hub.dropped - told["dropped"]))
-        told.update(frames=house.hub.number, dropped=house.hub.dropped)
-        for name, value in house.desk.health().items():
-            if isinstance(value, (int, float)):
-                check.labels(name).set(value)
-        for name, value in house.options.figures().items():
-            if name not in more:
-                more[name] = Gauge(f"afterwatch_{name}", "See docs/operating.md.", registry=registry)
-            more[name].set(value)
-
-    return update

@@ -28,7 +28,7 @@ class Injection(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    bed: Annotated[str, Field(pattern=r"^[\w.-]{0,63}$")] = ""
+    bed: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{0,63}$")] = ""
     what: Annotated[str, Field(pattern=r"^[a-z_]{1,30}$")]
     seconds: Annotated[float, Field(gt=0, le=3600, allow_inf_nan=False)] = 60
     size: Annotated[float, Field(ge=-1000, le=1000, allow_inf_nan=False)] | None = None

@@ -8,12 +8,11 @@ from __future__ import annotations
 import functools
 import hashlib
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from fastapi import APIRouter, Form, HTTPException, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
-from jinja2 import Environment, FileSystemLoader, select_autoescape
 
 from monitor.core.remarks import DISPOSITIONS
 from monitor.core.visit import SCALES
@@ -21,6 +20,9 @@ from monitor.core.vitals import METRICS
 from monitor.web import answers, entry, records
 from monitor.web.house import LABEL, House
 from monitor.web.seats import Doorkeeper, Right, Seat
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
 
 HERE = Path(__file__).parent
 STATIC = HERE / "static"
@@ -70,7 +72,12 @@ class _Drawer:
 
     def __init__(self, house: House) -> None:
         self._house = house
-        self._environment = Environment(
+
+    @functools.cached_property
+    def _environment(self) -> Environment:
+        from jinja2 import Environment, FileSystemLoader, select_autoescape  # the first page can wait for it
+
+        return Environment(
             loader=FileSystemLoader(HERE / "templates"),
             autoescape=select_autoescape(default=True),
             trim_blocks=True,

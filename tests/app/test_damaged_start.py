@@ -8,10 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from monitor import config
+from monitor import config, snapshot
 from monitor.app.loop import Monitor
 from monitor.app.messenger import Messenger
 from monitor.clock import SteppedClock
+from monitor.core import inputs as given
+from monitor.core.bed import advance
+from monitor.core.device import DeviceProfile
+from monitor.core.turn import Bed
 from monitor.journal import Batch, Due, Journal, Settled
 from monitor.schema import FILE
 from tests.conftest import REPOSITORY
@@ -61,6 +65,22 @@ def test_a_sound_journal_brings_the_session_back(start: Start) -> None:
     assert monitor.beds()[BED].session is not None
     assert newest_spo2(monitor) == 90
     assert told(monitor) == {}
+
+
+def test_p_01_a_start_that_ends_before_it_stored_a_state_changes_nothing(
+    start: Start, tmp_path: Path
+) -> None:
+    """P-01: that the link was lost is stored by and by, not of all beds at once, and found again."""
+    calm, _ = advance(Bed(BED), given.Associate(DeviceProfile("oximeter", ("spo2",))), NOON)
+    journal = Journal(tmp_path / "store")
+    journal.commit([Batch(snapshots={BED: (NOON, snapshot.dump(calm))})])
+    journal.close()
+    first = start("UPDATE meta SET value = value")
+    assert first.beds()[BED].link_lost_at is not None
+    assert BED not in first.ward.take_batch().snapshots
+    second = start("UPDATE meta SET value = value")
+    assert second.beds()[BED] == first.beds()[BED]
+    assert BED in second.ward.take_batch(everything=True).snapshots
 
 
 DAMAGE = {

@@ -17,7 +17,7 @@ import httpx
 import paho.mqtt.client as paho
 import pytest
 
-from tests.conftest import LOOPBACK, PASSWORD, Mosquitto, Running
+from tests.conftest import LOOPBACK, PASSWORD, Mosquitto, Running, find_free_port
 
 ROOT = "afterwatch/v1/clinic"
 WITHIN_S = 60.0  # two busy cores
@@ -125,6 +125,31 @@ def test_p_19_presence_is_spoken_again_on_every_connect_and_the_last_will_when_i
     again = ear(broker.port)
     found = again.wait(lambda: [x for x in again.of("monitor/status") if "counter" in x], "a heartbeat")
     assert found[-1]["boot_id"] in boots
+
+
+# What a start does without; each comes when it is first needed. Formats are known by what they import:
+# Python's list of imports leaves out what `import_module` names itself.
+LATER = """
+apprise cryptography fhir google hl7 influxdb_client jinja2 numpy PIL prometheus_client reportlab rich serial
+monitor.bridge monitor.decode monitor.discover monitor.formats.gatt_values monitor.formats.hl7_observations
+monitor.formats.recognise monitor.install monitor.overview monitor.series.mirror
+"""
+THEENGS = "monitor.formats.json_reports"
+
+
+def test_a_start_brings_only_what_its_devices_speak(
+    running: Callable[..., Running], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Issue 9: a format that beds.toml names is there before the first message; no other, and no library."""
+    monitor = running(find_free_port())
+    with (monitor.folder / "beds.toml").open("a") as beds:
+        beds.write('[[devices]]\nid = "gateway"\nformat = "theengs"\ntopic = "home/#"\n')
+    monkeypatch.setenv("PYTHONPROFILEIMPORTTIME", "1")
+    monitor.start()
+    said = monitor.log.read_text()
+    brought = set(re.findall(r"^import time: +\d+ \| +\d+ \| +(\S+)$", said, re.MULTILINE))
+    assert {"monitor.app.site", "monitor.formats.native", THEENGS} <= brought
+    assert not brought & set(LATER.split())
 
 
 def test_p_25_whatever_a_device_sends_the_loop_goes_on_and_the_quarantine_keeps_it(
