@@ -53,6 +53,10 @@ prove: $(VENV)/.product $(VENV)/.test  ## the long proofs: crashes, whole-system
 cover: $(VENV)/.product $(VENV)/.test  ## the gate on coverage: every branch of core, journal and outboxes (in prove too)
 	$(BIN)/pytest -n 0 -m prove tests/test_coverage.py $(ARGS)
 
+.PHONY: mutate
+mutate: $(VENV)/.product $(VENV)/.test  ## the gate on the mutation score of core (in prove too; ARGS="cuff.py" judges all of a file)
+	$(BIN)/python -m tests.mutants $(ARGS)
+
 .PHONY: bench
 bench: $(VENV)/.product $(VENV)/.test  ## measure every performance claim beside a peer
 	$(BIN)/python -m bench $(ARGS)
