@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import ast
 import contextlib
+import gc
 import hashlib
 import importlib.util
 import json
@@ -26,6 +27,7 @@ import math
 import os
 import random
 import resource
+import signal
 import sys
 import time
 from collections import Counter, defaultdict
@@ -119,7 +121,7 @@ def replacements(node: ast.AST) -> Iterator[ast.AST]:
         yield from _constants(node.value)
     elif isinstance(node, ast.Call):
         yield from _calls(node)
-    elif isinstance(node, ast.Lambda):
+    elif isinstance(node, ast.Lambda) and ast.unparse(node.body) != "None":
         yield ast.Lambda(node.args, ast.Constant(None))
     elif isinstance(node, ast.stmt):
         yield from _statements(node)
@@ -327,6 +329,7 @@ class Judge:
         self._reach(items)
         if self.failed:
             raise pytest.UsageError("the tests of the core fail without any mutant")
+        gc.freeze()  # what is here is here for all forks
         for at, mutant in enumerate(self.chosen, 1):
             tests, imported = self._tests(mutant)
             if not tests:
@@ -391,16 +394,17 @@ class Judge:
         if process:
             return os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) == 0
         try:
-            limit_s = 10 + 3 * math.ceil(sum(self._cost[name] for name in tests))
-            resource.setrlimit(resource.RLIMIT_CPU, (limit_s, limit_s))
             resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
             for stream in (1, 2):
                 os.dup2(os.open(os.devnull, os.O_WRONLY), stream)
             code = mutated((CORE / mutant.file).read_text(), mutant.number, str(CORE / mutant.file))
             if imported:
-                os._exit(_judge_anew(_module_name(mutant.file), code, tests))
+                os._exit(
+                    _judge_anew(_module_name(mutant.file), code, {one: self._cost[one] for one in tests})
+                )
             _swap(sys.modules[_module_name(mutant.file)], mutant.function, code)
             for name in tests:
+                _bound(self._cost[name])
                 items[name].ihook.pytest_runtest_protocol(item=items[name], nextitem=None)
                 if self.failed:
                     os._exit(1)
@@ -410,6 +414,13 @@ class Judge:
 
 
 AT_IMPORT = "import"
+
+
+def _bound(cost_s: float) -> None:
+    """Let this process die of a test that takes much longer than without the mutant (processor time)."""
+    signal.setitimer(signal.ITIMER_VIRTUAL, 1 + 3 * cost_s)
+
+
 MEMORY = REPOSITORY / "build" / "mutants.json"  # what each test reaches, until its file or the core changes
 Known = dict[str, tuple[float, dict[str, list[int]]]]
 
@@ -498,8 +509,8 @@ class _Loader:
 class _Asked:
     """A pytest plugin: these tests only, in this order, until one fails."""
 
-    def __init__(self, tests: list[str]) -> None:
-        self._order = {name: at for at, name in enumerate(tests)}
+    def __init__(self, costs: dict[str, float]) -> None:
+        self._costs, self._order = costs, {name: at for at, name in enumerate(costs)}
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
@@ -510,24 +521,37 @@ class _Asked:
             (item for item in items if item.nodeid in self._order), key=lambda i: self._order[i.nodeid]
         )
 
+    def pytest_runtest_logstart(self, nodeid: str) -> None:
+        """Bound the test that begins."""
+        _bound(self._costs[nodeid])
+
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """End at once."""
         if report.failed:
             os._exit(1)
 
 
-def _judge_anew(name: str, code: CodeType, tests: list[str]) -> int:
+def _judge_anew(name: str, code: CodeType, costs: dict[str, float]) -> int:
     """Import the core and its tests once more, one module of it with a fault, and run the tests."""
     for one in [one for one in sys.modules if one.split(".")[0] in ("monitor", "tests", "simulators")]:
         if one not in ("tests", "tests.mutants"):
             del sys.modules[one]
     sys.meta_path.insert(0, _Loader(name, code))  # type: ignore[arg-type]
-    files = sorted({test.partition("::")[0] for test in tests})
-    return int(pytest.main([*OPTIONS, *files], plugins=[Same(), _Asked(tests)]) != 0)
+    files = sorted({test.partition("::")[0] for test in costs})
+    return int(pytest.main([*OPTIONS, *files], plugins=[Same(), _Asked(costs)]) != 0)
 
 
 OPTIONS = [
-    *("-q", "-s", "-n", "0", "-p", "no:cacheprovider"),
+    *(
+        "-q",
+        "-s",
+        "-n",
+        "0",
+        "-p",
+        "no:cacheprovider",
+        "--assert=plain",
+        "--tb=native",
+    ),  # nobody reads a failure
     # Hypothesis is here before pytest looks for it, and in a fork everything is.
     *("-W", "ignore::pytest.PytestAssertRewriteWarning"),
     # It reads the tests and runs none of the core.
