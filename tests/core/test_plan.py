@@ -122,7 +122,7 @@ def test_al_05_a_plan_has_the_worst_first_marks_last_and_its_tightest_bounds() -
 
 
 def test_readiness_turns_at_the_baseline_less_its_margin() -> None:
-    """CLINICAL §1.2: only the criterion that asks for it, only with a baseline, also without any limit."""
+    """CLINICAL §1.3: only the criterion that asks for it, only with a baseline, also without any limit."""
     assert session().plan["spo2"].near is None
     assert session(baseline={"spo2": points(97, 97)}).plan["spo2"].near == 95
     assert session(baseline={"nibp_systolic": points(120, 120)}).plan["nibp_systolic"].near is None
@@ -137,7 +137,7 @@ def test_a_baseline_is_the_median_of_enough_readings() -> None:
 
 
 def test_anchors_count_the_doses_that_stand_by_their_own_time() -> None:
-    """CLINICAL §1.2: the first, the last, the end of dosing; no struck one; late ones find their place."""
+    """CLINICAL §1.3: the first, the last, the end of dosing; no struck one; late ones find their place."""
     late, early = Dose(after(9), 28, "iv", "n"), Dose(after(3), 28, "iv", "n")
     struck = Dose(after(1), 28, "iv", "n", withdrawn="mistake")
     of = session(doses=(late, early, struck))
@@ -156,7 +156,7 @@ def test_anchors_count_the_doses_that_stand_by_their_own_time() -> None:
 
 
 def test_of_a_cuff_the_last_readings_are_kept() -> None:
-    """CLINICAL §1.2: an hour of them at 5 min, the oldest goes; each metric has its own."""
+    """CLINICAL §1.3: an hour of them at 5 min, the oldest goes; each metric has its own."""
     held = session(readings={"nibp_systolic": points(*range(KEPT_READINGS))})
     more = with_reading(held, "nibp_systolic", Point(after(99), 200))
     assert [one.value for one in more["nibp_systolic"]] == [*range(1, KEPT_READINGS), 200]
@@ -165,7 +165,7 @@ def test_of_a_cuff_the_last_readings_are_kept() -> None:
 
 
 def test_a_cuff_is_due_from_its_last_reading_or_the_beginning() -> None:
-    """CLINICAL §1.2: by the phase's cadence (10 min); before any reading from start, phase and word of it."""
+    """CLINICAL §1.3: by the phase's cadence (10 min); before any reading from start, phase and word of it."""
     assert cuff_due_at(session()) == after(10)
     assert cuff_due_at(session(phase_at=after(3))) == after(13)
     assert cuff_due_at(session(phase_at=after(3), told_at=after(4))) == after(14)
@@ -191,7 +191,7 @@ def asked(kind: str, **more: Any) -> Criterion:
 
 
 def test_readiness_by_time_turns_at_its_instant() -> None:
-    """CLINICAL §1.2: not before it, from it on; without its anchor it is not measured."""
+    """CLINICAL §1.3: not before it, from it on; without its anchor it is not measured."""
     dose = (Dose(NOON, 28, "iv", "n", ended_at=after(40)),)
     hour = asked("elapsed", anchor="dosing_end", minutes=60)
     assert judged(hour, after(99), doses=dose) == ("not met", after(100), "not before 13:40 UTC")
@@ -200,7 +200,7 @@ def test_readiness_by_time_turns_at_its_instant() -> None:
 
 
 def test_readiness_by_pressure_has_its_bound_from_line_and_baseline() -> None:
-    """CLINICAL §1.2: at most 140 or 10 above the baseline, the greater; the bound itself is met."""
+    """CLINICAL §1.3: at most 140 or 10 above the baseline, the greater; the bound itself is met."""
     settled = asked("settled", metric="nibp_systolic", absolute=140, margin=10)
     for value, base, answer in (
         (140, None, "met"),
@@ -219,7 +219,7 @@ def test_readiness_by_pressure_has_its_bound_from_line_and_baseline() -> None:
 
 
 def test_readiness_by_two_readings_compares_the_last_two() -> None:
-    """CLINICAL §1.2: not rising: the last is not above the one before; an older one says nothing."""
+    """CLINICAL §1.3: not rising: the last is not above the one before; an older one says nothing."""
     level = asked("not_rising", metric="nibp_systolic")
     for values, answer in (((), "not measured"), ((120,), "not measured"), ((120, 120), "met")):
         assert judged(level, after(9), readings={"nibp_systolic": points(*values)})[0] == answer
@@ -232,7 +232,7 @@ def test_readiness_by_two_readings_compares_the_last_two() -> None:
 
 
 def test_readiness_by_a_recent_reading_lasts_as_long_as_it_says() -> None:
-    """CLINICAL §1.2: within 20 min of the last reading, not at 20 min any more."""
+    """CLINICAL §1.3: within 20 min of the last reading, not at 20 min any more."""
     recent = asked("recent", metric="nibp_systolic", minutes=20)
     readings = {"nibp_systolic": points(120, 121)}
     assert judged(recent, after(24.9), readings=readings) == ("met", after(25), "read at 12:05 UTC")
@@ -241,7 +241,7 @@ def test_readiness_by_a_recent_reading_lasts_as_long_as_it_says() -> None:
 
 
 def test_readiness_by_saturation_needs_a_fresh_value_and_a_baseline() -> None:
-    """CLINICAL §1.2, AL-29: baseline less 2 points; a device's value lasts 30 s, a person's 10 min."""
+    """CLINICAL §1.3, AL-29: baseline less 2 points; a device's value lasts 30 s, a person's 10 min."""
     near = asked("near_base", metric="spo2", margin=2)
     base = {"spo2": points(97, 97)}
 
@@ -265,7 +265,7 @@ def test_readiness_by_saturation_needs_a_fresh_value_and_a_baseline() -> None:
 
 
 def test_readiness_by_score_and_by_word() -> None:
-    """CLINICAL §1.2: between its bounds, which belong to it; a person's yes or no."""
+    """CLINICAL §1.3: between its bounds, which belong to it; a person's yes or no."""
     from monitor.core.session import Score
 
     for value, low, high, answer in (
@@ -292,7 +292,7 @@ def test_readiness_by_score_and_by_word() -> None:
 
 
 def test_readiness_of_nothing_is_never_met() -> None:
-    """CLINICAL §1.2: without a session or without criteria nobody is ready."""
+    """CLINICAL §1.3: without a session or without criteria nobody is ready."""
     assert readiness.judge(Bed("bed-1"), NOON) == ()
     assert not readiness.all_met(())
     scene = Scene().start(protocol(discharge=()))

@@ -140,7 +140,7 @@ def test_what_a_rule_leaves_unsaid_is_the_careful_choice() -> None:
     assert (late.medium_late_min, late.high_late_min) == (2, 5)  # CLINICAL §1.3
     check = Checkpoint("x", "X", "first_dose", 5, 1, 1, "test")
     assert (check.metrics, check.mandatory) == (("nibp_systolic",), True)
-    assert Hold("nibp_systolic", 140, "test").repeat_after_min == 5  # CLINICAL §1.2
+    assert Hold("nibp_systolic", 140, "test").repeat_after_min == 5  # CLINICAL §1.3
     asked = Criterion("x", "X", "asked", "test")
     assert (asked.anchor, asked.minutes, asked.absolute, asked.margin) == ("last_dose", 0, 0, 0)
     assert (asked.metric, asked.scale, asked.at_least, asked.at_most) == ("", "", None, None)
