@@ -474,9 +474,11 @@ def _swap(module: ModuleType, function: str, code: CodeType) -> None:
     found: Any = module
     for name in function.split("."):
         found = found.__dict__[name]
+    for name in [name for name in sys.modules if name.startswith("monitor.core")]:
+        for one in vars(sys.modules[name]).values():
+            if hasattr(one, "cache_clear"):
+                one.cache_clear()  # what is kept there may come of the function as it was
     while not isinstance(found, FunctionType):
-        if hasattr(found, "cache_clear"):
-            found.cache_clear()
         found = next(filter(None, (getattr(found, name, None) for name in ("__wrapped__", "fget", "func"))))
     for name in function.split("."):
         code = next(one for one in code.co_consts if isinstance(one, CodeType) and one.co_name == name)

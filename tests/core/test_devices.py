@@ -540,3 +540,36 @@ def test_r_02_a_technical_alarm_that_is_heard_again_after_a_crash_is_the_same_on
     key = "fault:oximeter-1:battery_low"
     assert before.alarm(key).alarm_id == again.alarm(key).alarm_id
     assert before.alarm(key).present_at != again.alarm(key).present_at
+
+
+@pytest.mark.parametrize(
+    ("behind", "words"),
+    [
+        (6, "6 s behind"),
+        (-6, "6 s ahead"),
+        (119, "119 s behind"),
+        (120, "2 min behind"),
+        (7199, "120 min behind"),
+        (7200, "2.0 h behind"),
+    ],
+)
+def test_al_32_a_skew_is_told_in_the_unit_that_is_read_at_a_glance(behind: float, words: str) -> None:
+    """AL-32: seconds under two minutes, minutes under two hours, then hours; which way it is off."""
+    scene = Scene().start()
+    skewed_stream(scene, 20, timedelta(seconds=behind), spo2=97)
+    assert f"clock {words};" in scene.alarm("clock:oximeter-1").text
+
+
+@pytest.mark.parametrize(("older_s", "over"), [(0, True), (1, False)])
+def test_al_31_a_late_report_without_a_number_ends_a_fault_if_none_was_measured_after_it(
+    older_s: int, over: bool
+) -> None:
+    """AL-31, AL-33: the newest word of a device that does not count its messages is known by its time."""
+    scene = Scene().start()
+    scene.report(faults=("probe_off",), measured_at=scene.now - timedelta(seconds=300))
+    scene.report(faults=("probe_off",))
+    scene.wait(10)
+    newest = scene.now - timedelta(seconds=120)
+    scene.bed.devices["oximeter-1"].measured_at = newest
+    scene.report(faults=(), measured_at=newest - timedelta(seconds=older_s))
+    assert (scene.bed.devices["oximeter-1"].faults == ()) is over

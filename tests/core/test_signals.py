@@ -385,3 +385,17 @@ def test_a_signal_that_cannot_take_a_change_says_so() -> None:
     alarm: Alarm = replace(scene.alarm(URGENT), signal="latched", pausable=True)
     assert "latched" in allowed(alarm, "pause_alarm")
     assert resume(scene.alarm(URGENT)) is scene.alarm(URGENT)
+
+
+def test_al_24_a_second_limit_that_is_off_does_not_put_the_reminder_off() -> None:
+    """AL-24: reminded 5 min after the first one; a limit that is set and on asks for no reminder."""
+    scene = Scene().start()
+    assert scene.bed.remind_at is None
+    scene.give(given.SetLimit("spo2-low", "dr", "clinician", "why", 92.0))
+    assert scene.bed.remind_at is None
+    scene.give(given.SetLimit("spo2-low", "dr", "clinician", "why", on=False))
+    due = scene.bed.remind_at
+    assert due is not None
+    assert (due - scene.now).total_seconds() == 300
+    scene.give(given.SetLimit("systolic-high", "dr", "clinician", "why", on=False), after_s=60)
+    assert scene.bed.remind_at == due
