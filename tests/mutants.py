@@ -276,9 +276,18 @@ def mutants(file: str, source: str) -> list[Mutant]:
 def mutated(source: str, number: int, path: str) -> CodeType:
     """Return the code of a module with its `number`-th fault in it."""
     tree = ast.parse(source)
-    site = next(one for at, one in enumerate(_sites(tree)) if at == number)
-    site.put(ast.copy_location(site.new, site.node))
+    if number != NONE:
+        site = next(one for at, one in enumerate(_sites(tree)) if at == number)
+        site.put(ast.copy_location(site.new, site.node))
     return compile(ast.fix_missing_locations(tree), path, "exec", dont_inherit=True)
+
+
+# The control: without a fault each of the two ways of judging must let the core live.
+NONE = -1
+UNHARMED = (
+    Mutant("bed.py", NONE, 0, "", "", range(0), "advance"),
+    Mutant("vitals.py", NONE, 0, "", "", range(0), ""),
+)
 
 
 def draw(every: dict[str, list[Mutant]], wanted: int, seed: str) -> list[Mutant]:
@@ -330,11 +339,14 @@ class Judge:
         if self.failed:
             raise pytest.UsageError("the tests of the core fail without any mutant")
         gc.freeze()  # what is here is here for all forks
+        for mutant in UNHARMED:
+            if not self._survives(mutant, *self._tests(mutant), items):
+                raise pytest.UsageError(f"the core as it is does not survive in {mutant.file}")
         for at, mutant in enumerate(self.chosen, 1):
             tests, imported = self._tests(mutant)
             if not tests:
                 self.unreached.append(mutant)
-            elif self._survives(mutant, tests, items, imported):
+            elif self._survives(mutant, tests, imported, items):
                 self.alive.append(mutant)
             else:
                 continue
@@ -373,6 +385,8 @@ class Judge:
 
     def _tests(self, mutant: Mutant) -> tuple[list[str], bool]:
         """Return the tests that judge a mutant, quickest first, and whether it works at import already."""
+        if mutant in UNHARMED:
+            return sorted(self._cost, key=self._cost.__getitem__), not mutant.function
         known = self._lines.get(mutant.file, {})
         reached = set().union(*(known.get(line, set()) for line in mutant.lines))
         imported = not mutant.function or AT_IMPORT in reached
@@ -387,12 +401,15 @@ class Judge:
         return asked, imported
 
     def _survives(
-        self, mutant: Mutant, tests: list[str], items: dict[str, pytest.Item], imported: bool
+        self, mutant: Mutant, tests: list[str], imported: bool, items: dict[str, pytest.Item]
     ) -> bool:
         """Say whether all tests pass on a mutant, in a process of its own with an end."""
         process = os.fork()
         if process:
-            return os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) == 0
+            left = os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
+            if left == BROKEN:
+                raise pytest.UsageError(f"{mutant} could not be judged")
+            return left == 0
         try:
             resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
             for stream in (1, 2):
@@ -403,16 +420,19 @@ class Judge:
                     _judge_anew(_module_name(mutant.file), code, {one: self._cost[one] for one in tests})
                 )
             _swap(sys.modules[_module_name(mutant.file)], mutant.function, code)
+        except BaseException:  # noqa: BLE001 - a mistake of ours must neither find a mutant nor go on in this process
+            os._exit(BROKEN)
+        with contextlib.suppress(BaseException):
             for name in tests:
                 _bound(self._cost[name])
                 items[name].ihook.pytest_runtest_protocol(item=items[name], nextitem=None)
                 if self.failed:
-                    os._exit(1)
+                    os._exit(FOUND)
             os._exit(0)
-        except BaseException:  # noqa: BLE001 - whatever it was, the mutant did it, and this process must end here
-            os._exit(2)
+        os._exit(FOUND)
 
 
+FOUND, BROKEN = 1, 99  # how a fork ends that does not end well
 AT_IMPORT = "import"
 
 
@@ -518,7 +538,7 @@ class _Asked:
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
         """Choose and order."""
         if not {item.nodeid for item in items} >= set(self._order):
-            os._exit(1)  # tests that are made from the core's tables are no longer there
+            os._exit(FOUND)  # tests that are made from the core's tables are no longer there
         items[:] = sorted(
             (item for item in items if item.nodeid in self._order), key=lambda i: self._order[i.nodeid]
         )
@@ -530,7 +550,7 @@ class _Asked:
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """End at once."""
         if report.failed:
-            os._exit(1)
+            os._exit(FOUND)
 
 
 def _judge_anew(name: str, code: CodeType, costs: dict[str, float]) -> int:
@@ -540,7 +560,8 @@ def _judge_anew(name: str, code: CodeType, costs: dict[str, float]) -> int:
             del sys.modules[one]
     sys.meta_path.insert(0, _Loader(name, code))  # type: ignore[arg-type]
     files = sorted({test.partition("::")[0] for test in costs})
-    return int(pytest.main([*OPTIONS, *files], plugins=[Same(), _Asked(costs)]) != 0)
+    result = pytest.main([*OPTIONS, *files], plugins=[Same(), _Asked(costs)])
+    return {pytest.ExitCode.OK: 0, pytest.ExitCode.INTERRUPTED: FOUND}.get(pytest.ExitCode(result), BROKEN)
 
 
 OPTIONS = [
