@@ -385,13 +385,11 @@ class Judge:
 
     def _tests(self, mutant: Mutant) -> tuple[list[str], bool]:
         """Return the tests that judge a mutant, quickest first, and whether it works at import already."""
-        if mutant in UNHARMED:
-            return sorted(self._cost, key=self._cost.__getitem__), not mutant.function
         known = self._lines.get(mutant.file, {})
         reached = set().union(*(known.get(line, set()) for line in mutant.lines))
         imported = not mutant.function or AT_IMPORT in reached
         # What is made at import is used wherever the core runs.
-        named = set(self._cost) if imported else reached
+        named = set(self._cost) if imported or mutant in UNHARMED else reached
         asked, spent = [], 0.0
         for name in sorted(named & set(self._cost), key=self._cost.__getitem__):
             spent += self._cost[name]

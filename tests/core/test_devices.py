@@ -573,3 +573,26 @@ def test_al_31_a_late_report_without_a_number_ends_a_fault_if_none_was_measured_
     scene.bed.devices["oximeter-1"].measured_at = newest
     scene.report(faults=(), measured_at=newest - timedelta(seconds=older_s))
     assert (scene.bed.devices["oximeter-1"].faults == ()) is over
+
+
+@pytest.mark.parametrize(
+    ("trust", "behind_s", "onset_s"),
+    [(True, 0, 0), (True, 20, 20), (True, 60, 60), (True, 61, 0), (True, -1, 0), (False, 20, 0)],
+)
+def test_r_02_what_a_device_says_of_itself_is_so_since_its_own_time(
+    trust: bool, behind_s: float, onset_s: float
+) -> None:
+    """R-02, AL-32: where that is new and within 60 s and its clock is trusted; else since it was heard."""
+    scene = Scene().start()
+    scene.give(given.Associate(replace(OXIMETER, trust_clock=trust)))
+    scene.wait(5)
+    scene.report(faults=("battery_low",), measured_at=scene.now - timedelta(seconds=behind_s))
+    key = "fault:oximeter-1:battery_low"
+    if behind_s <= 60:
+        assert scene.alarm(key).onset_at == scene.now - timedelta(seconds=onset_s)
+    else:
+        assert key not in scene.rules()  # late: it begins no fault
+    scene.report(faults=(), measured_at=scene.now)
+    scene.wait(2)
+    scene.report(faults=("battery_low",), measured_at=scene.now - timedelta(seconds=4))
+    assert scene.alarm(key).onset_at == scene.now  # older than its newest word

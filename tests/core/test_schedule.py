@@ -52,8 +52,10 @@ def test_a_diastolic_value_alone_is_no_complete_reading() -> None:
     """CLINICAL §0: the systolic is what is due; a message without it does not hide that."""
     scene = Scene().start()
     scene.wait(13 * MINUTE)
+    before = scene.alarm("overdue:cuff")
     scene.report("cuff-1", dia=70)
-    assert "overdue:cuff" in scene.rules()
+    assert scene.alarm("overdue:cuff") == before
+    assert scene.of("AlarmEnded", "overdue:cuff") == []
 
 
 def test_a_phase_with_another_cadence_counts_by_that() -> None:
