@@ -8,8 +8,8 @@ a string with a blank, unless it stands in a table or is compared.
 Why not mutmut: its mutants live in functions only, so limits, tables and defaults of fields, where most of
 what the core knows is written down, and everything decorated would go unmeasured; and it draws no sample.
 The operators are the usual ones. A mutant is judged in a fork of a pytest that has collected everything, by
-the tests that run its statement, quickest first, until one fails. `BUDGET_S` bounds what a survivor costs:
-slower tests are not asked, so that the score is a lower bound.
+the tests that run its statement, quickest first, until one fails. `BUDGET_S` bounds what a survivor costs, and the
+laws on random stories (marked slow) are not asked: the score is a lower bound.
 
     python -m tests.mutants            # AFTERWATCH_MUTANTS of them ("all": each), by AFTERWATCH_SEED
     python -m tests.mutants cuff.py    # all mutants of one file, or of one line of it: `cuff.py:41`
@@ -409,14 +409,14 @@ class Judge:
                 raise pytest.UsageError(f"{mutant} could not be judged")
             return left == 0
         try:
-            resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
+            with contextlib.suppress(ValueError, OSError):  # macOS refuses such a bound
+                resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
             for stream in (1, 2):
                 os.dup2(os.open(os.devnull, os.O_WRONLY), stream)
             code = mutated((CORE / mutant.file).read_text(), mutant.number, str(CORE / mutant.file))
             if imported:
-                os._exit(
-                    _judge_anew(_module_name(mutant.file), code, {one: self._cost[one] for one in tests})
-                )
+                costs = {name: self._cost[name] for name in tests}
+                os._exit(_judge_anew(_module_name(mutant.file), code, costs))
             _swap(sys.modules[_module_name(mutant.file)], mutant.function, code)
         except BaseException:  # noqa: BLE001 - a mistake of ours must neither find a mutant nor go on in this process
             os._exit(BROKEN)
@@ -431,7 +431,7 @@ class Judge:
 
 
 FOUND, BROKEN = 1, 99  # how a fork ends that does not end well
-AT_IMPORT = "import"
+AT_IMPORT = "import"  # the name of what runs before any test
 
 
 def _bound(cost_s: float) -> None:
@@ -464,9 +464,10 @@ def _file(name: str) -> str:
 
 @cache
 def _digest(file: str) -> str:
-    """Return a digest of the core, of what its tests share, and of one of their files."""
+    """Return a digest of the core, of the protocols, of what its tests share, and of one of their files."""
     shared = [path for path in (REPOSITORY / TESTS).glob("*.py") if not path.name.startswith("test_")]
-    paths = [*CORE.glob("*.py"), *shared, REPOSITORY / file]
+    protocols = (REPOSITORY / "config" / "protocols").glob("*.toml")
+    paths = [*CORE.glob("*.py"), *protocols, *shared, REPOSITORY / file]
     return hashlib.sha256(b"".join(path.read_bytes() for path in sorted(paths) if path.is_file())).hexdigest()
 
 

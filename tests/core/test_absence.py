@@ -349,3 +349,14 @@ def test_al_30_what_a_known_device_measures_from_now_on_is_missed_in_its_time() 
     [raised] = scene.wait(0.2)
     assert (raised.outcome, raised.rule) == ("AlarmRaised", "no-data:respiration")
     assert raised.at == NOON + timedelta(seconds=30)
+
+
+def test_al_31_a_cuff_value_ends_the_faults_of_the_cuff_only() -> None:
+    """AL-31: who has just measured has no cuff fault; its battery is as low as before, and said so once."""
+    scene = Scene().start()
+    scene.report("cuff-1", faults=("cuff_error", "battery_low"))
+    assert {"fault:cuff-1:cuff_error", "fault:cuff-1:battery_low"} <= scene.rules()
+    scene.cuff(120)
+    assert scene.bed.devices["cuff-1"].faults == ("battery_low",)
+    assert "fault:cuff-1:cuff_error" not in scene.rules()
+    assert "fault:cuff-1:battery_low" in scene.rules()

@@ -337,6 +337,7 @@ def test_an_alarm_closes_at_its_very_second_and_counts_its_returns() -> None:
     back = follow([(117, True), (125, True), (151, True), (117, True), (122, True)], fired())
     assert [state.flaps for state, _ in back] == [0, 1, 1, 1, 2]
     assert [state.worst for state, _ in back] == [150, 150, 151, 151, 151]
+    assert {verdict for _, verdict in back} == {"present"}
     assert {state.onset_at for state, _ in back} == {NOON}
     assert {state.path for state, _ in back} == {"ceiling"}
     assert [state.clear_s for state, _ in back] == [1, 0, 0, 1, 0]
