@@ -8,7 +8,7 @@ a string with a blank, unless it stands in a table or is compared.
 Why not mutmut: its mutants live in functions only, so limits, tables and defaults of fields, where most of
 what the core knows is written down, and everything decorated would go unmeasured; and it draws no sample.
 The operators are the usual ones. A mutant is judged in a fork of a pytest that has collected everything, by
-the tests that run its statement, quickest first, until one fails. `BUDGET_S` bounds what a survivor costs, and
+the tests that run its statement, quickest first, until one fails. `BUDGET_S` bounds what one costs, and
 the laws on random stories (marked slow) are not asked: the score is a lower bound.
 
     python -m tests.mutants            # AFTERWATCH_MUTANTS of them ("all": each), by AFTERWATCH_SEED

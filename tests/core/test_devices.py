@@ -596,3 +596,39 @@ def test_r_02_what_a_device_says_of_itself_is_so_since_its_own_time(
     scene.wait(2)
     scene.report(faults=("battery_low",), measured_at=scene.now - timedelta(seconds=4))
     assert scene.alarm(key).onset_at == scene.now  # older than its newest word
+
+
+def test_al_53_what_a_device_said_of_itself_ends_with_its_service() -> None:
+    """AL-53, AL-31: its own technical alarms end; another device's and the patient's do not."""
+    scene = Scene().start()
+    scene.report("cuff-1", faults=("battery_low",))
+    scene.report(faults=("battery_low",))
+    scene.course([84] * 8)
+    scene.give(given.Dissociate("cuff-1", "nina"))
+    assert "fault:cuff-1:battery_low" not in scene.rules()
+    assert {URGENT, "fault:oximeter-1:battery_low"} <= scene.rules()
+
+
+def test_al_31_a_presence_message_may_bring_faults() -> None:
+    """AL-31: online and a fault in one message: both are taken."""
+    scene = Scene().start()
+    scene.stream(3, spo2=97)
+    scene.report(online=True, faults=("battery_low",))
+    assert "fault:oximeter-1:battery_low" in scene.rules()
+    assert scene.bed.devices["oximeter-1"].online is True
+    before = scene.bed.devices["oximeter-1"].seen_at
+    scene.now += timedelta(seconds=3)
+    scene.report(online=True)
+    assert scene.bed.devices["oximeter-1"].seen_at == before  # presence alone is no reading
+
+
+def test_al_33_an_old_value_in_a_new_message_is_charted_and_counted() -> None:
+    """AL-33: a value with a time of its own, over a minute ago, is a backlog and raises nothing."""
+    scene = Scene().start()
+    scene.stream(3, spo2=97)
+    scene.now += timedelta(seconds=1)
+    old = observations({"spo2": 80})[0]._replace(measured_at=scene.now - timedelta(seconds=61))
+    scene.give(given.Observe(Report("oximeter-1", scene.now, scene.now, (old,))))
+    assert scene.bed.backlog is not None
+    assert (scene.bed.backlog.count, scene.bed.backlog.beyond) == (1, 1)
+    assert scene.bed.latest["spo2"].value == 97

@@ -399,3 +399,26 @@ def test_al_24_a_second_limit_that_is_off_does_not_put_the_reminder_off() -> Non
     assert (due - scene.now).total_seconds() == 300
     scene.give(given.SetLimit("systolic-high", "dr", "clinician", "why", on=False), after_s=60)
     assert scene.bed.remind_at == due
+
+
+def test_al_16_acknowledging_what_has_ended_is_told_as_its_reset() -> None:
+    """AL-16, P-44: nobody is said to have known of it while it lasted."""
+    scene = desaturated()
+    scene.course([97] * 15)
+    [latched] = scene.latched()
+    told = scene.give(given.Acknowledge(latched.alarm_id, "nina"))
+    assert [(one.outcome, one.rule, one.by) for one in told] == [("AlarmReset", URGENT, "nina")]
+    assert list(scene.latched()) == []
+
+
+def test_s_10_nothing_of_a_drill_stays_listed_after_it() -> None:
+    """S-10, AL-16: a latched alarm of a drill would look like a patient's; a real one stays to be seen."""
+    for mode, left in (("drill", []), ("real", [URGENT])):
+        scene = Scene().start(mode=mode)
+        for spo2 in [97] * 5 + [84] * 8 + [97] * 15:
+            scene.now += timedelta(seconds=1)
+            scene.report(spo2=spo2, pulse=70, mode=mode)
+        assert [one.key for one in scene.latched()] == [URGENT]
+        scene.give(given.EndSession("nina", "over"))
+        assert [one.key for one in scene.latched()] == left
+        assert [one.by for one in scene.of("AlarmReset")] == (["monitor"] if mode == "drill" else [])

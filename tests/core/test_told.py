@@ -408,3 +408,12 @@ def test_al_51_a_confirmed_test_of_signals_names_its_screen() -> None:
             "detail": {"screen": "wall-1"},
         }
     ]
+
+
+def test_p_44_a_dose_that_the_hold_prompt_asks_a_reason_for_is_refused_by_name(session: Scene) -> None:
+    """P-44: which metric is above its line; with a reason the dose is taken."""
+    session.cuff(150, after_s=0)
+    (refused,) = session.give(given.RecordDose(28, "iv", "nina", reason=" "))
+    assert (refused.outcome, refused.by, refused.detail) == ("Refused", "nina", {"input": "RecordDose"})
+    assert "systolic" in refused.reason
+    assert session.give(given.RecordDose(28, "iv", "nina", reason="agreed"))[0].outcome == "DoseRecorded"
