@@ -53,6 +53,10 @@ prove: $(VENV)/.product $(VENV)/.test  ## the long proofs: crashes, whole-system
 cover: $(VENV)/.product $(VENV)/.test  ## the gate on coverage: every branch of core, journal and outboxes (in prove too)
 	$(BIN)/pytest -n 0 -m prove tests/test_coverage.py $(ARGS)
 
+.PHONY: mutate
+mutate: $(VENV)/.product $(VENV)/.test  ## the gate on the mutation score of core (in prove too)
+	$(BIN)/python -m tests.mutants $(ARGS)
+
 .PHONY: bench
 bench: $(VENV)/.product $(VENV)/.test  ## measure every performance claim beside a peer
 	$(BIN)/python -m bench $(ARGS)
@@ -70,7 +74,7 @@ lock: $(VENV)/.dev  ## pin everything anew (ARGS=--upgrade for newer versions)
 
 .PHONY: clean
 clean:  ## remove .venv and everything that was made or fetched
-	rm -rf $(VENV) build dist node_modules mutants htmlcov .coverage* .pytest_cache .mypy_cache .ruff_cache \
+	rm -rf $(VENV) build dist node_modules htmlcov .coverage* .pytest_cache .mypy_cache .ruff_cache \
 		.hypothesis monitor/web/static/vendor monitor/records/fonts
 	find monitor simulators tests $(wildcard bench) -name __pycache__ -prune -exec rm -rf {} +
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
 from monitor.core import inputs as given
 from monitor.core.device import DeviceProfile
+from monitor.core.protocol import Watch
 from monitor.core.vitals import FAULTS, Report
-from tests.core.scene import OXIMETER, Scene
+from tests.core.scene import NOON, OXIMETER, Scene, protocol
 
 URGENT, NO_DATA = "spo2-low-urgent", "no-data:oximeter"
 
@@ -335,3 +337,26 @@ def test_al_32_what_a_person_enters_long_after_reading_it_raises_nothing() -> No
     assert scene.bed.session is not None
     assert scene.bed.session.readings["nibp_systolic"][-1].at == early
     assert scene.of("BacklogSummarised")[0].detail["beyond"] == 2
+
+
+def test_al_30_what_a_known_device_measures_from_now_on_is_missed_in_its_time() -> None:
+    """AL-30: the installer adds a metric to a device; its silence is told when due, at no later tick."""
+    watch = Watch("respiration_rate", 30, 60, 120, "test", if_provided=True)
+    scene = Scene().start(protocol(watch=(watch,), cadence=()))
+    scene.give(given.Associate(replace(OXIMETER, metrics=("spo2", "respiration_rate"))))
+    scene.wait(29.9)
+    assert scene.rules() == set()
+    [raised] = scene.wait(0.2)
+    assert (raised.outcome, raised.rule) == ("AlarmRaised", "no-data:respiration")
+    assert raised.at == NOON + timedelta(seconds=30)
+
+
+def test_al_31_a_cuff_value_ends_the_faults_of_the_cuff_only() -> None:
+    """AL-31: who has just measured has no cuff fault; its battery is as low as before, and said so once."""
+    scene = Scene().start()
+    scene.report("cuff-1", faults=("cuff_error", "battery_low"))
+    assert {"fault:cuff-1:cuff_error", "fault:cuff-1:battery_low"} <= scene.rules()
+    scene.cuff(120)
+    assert scene.bed.devices["cuff-1"].faults == ("battery_low",)
+    assert "fault:cuff-1:cuff_error" not in scene.rules()
+    assert "fault:cuff-1:battery_low" in scene.rules()

@@ -188,8 +188,10 @@ def test_al_54_the_cuff_on_the_same_limb_is_waited_for() -> None:
 
 
 def test_al_54_never_at_the_floor() -> None:
-    """AL-54: the deep floor stays live."""
+    """AL-54: the deep floor (85) stays live, itself included."""
     assert "spo2-low-urgent" in squeezed(84, 8).rules()
+    assert "spo2-low-urgent" in squeezed(85, 8).rules()
+    assert squeezed(86, 8).rules() == set()
 
 
 def test_al_54_a_dropout_in_each_cycle_makes_no_alarm() -> None:
@@ -296,3 +298,36 @@ def test_a_cuff_that_was_up_before_the_session_excuses_nothing_for_long() -> Non
     scene.give(given.Associate(CUFF))
     scene.report("cuff-1", faults=("cuff_inflating",))
     assert scene.bed.cuff_until == scene.now + timedelta(seconds=60)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "beside", "interval_s", "carried"),
+    [
+        (15, {}, 60.0, True),  # a cycle takes 20 s or more
+        (15.1, {}, 60.0, False),
+        (20, {"spo2": 97}, 10.0, True),  # among others: within two of the device's periods
+        (20.1, {"spo2": 97}, 10.0, False),
+        (15, {"spo2": 97}, 1.0, True),
+        (15.1, {"spo2": 97}, 1.0, False),
+        (15.1, {"sys": None}, 60.0, False),
+    ],
+)
+def test_the_same_cuff_values_are_carried_within_a_cycle_or_two_periods(
+    seconds: float, beside: dict[str, float | None], interval_s: float, carried: bool
+) -> None:
+    """CLINICAL §5: equal values of one device, without a time of their own, sooner than a cycle."""
+    scene = Scene().start(protocol(watch=(), cadence=()))
+    scene.give(given.Associate(DeviceProfile("monitor", ("spo2", "nibp_diastolic"), interval_s)))
+    scene.report("monitor", dia=75, **beside)
+    before = scene.bed.latest["nibp_diastolic"]
+    scene.now += timedelta(seconds=seconds)
+    scene.report("monitor", dia=75, **beside)
+    after = scene.bed.latest["nibp_diastolic"]
+    assert after.seen_at == scene.now
+    assert (after.at == before.at) is carried
+    scene.now += timedelta(seconds=1)
+    scene.report("monitor", dia=76, **beside)
+    assert scene.bed.latest["nibp_diastolic"].at == scene.now
+    scene.now += timedelta(seconds=1)
+    scene.report("cuff-1", dia=76)
+    assert scene.bed.latest["nibp_diastolic"].device_id == "cuff-1"

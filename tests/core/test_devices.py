@@ -540,3 +540,95 @@ def test_r_02_a_technical_alarm_that_is_heard_again_after_a_crash_is_the_same_on
     key = "fault:oximeter-1:battery_low"
     assert before.alarm(key).alarm_id == again.alarm(key).alarm_id
     assert before.alarm(key).present_at != again.alarm(key).present_at
+
+
+@pytest.mark.parametrize(
+    ("behind", "words"),
+    [
+        (6, "6 s behind"),
+        (-6, "6 s ahead"),
+        (119, "119 s behind"),
+        (120, "2 min behind"),
+        (7199, "120 min behind"),
+        (7200, "2.0 h behind"),
+    ],
+)
+def test_al_32_a_skew_is_told_in_the_unit_that_is_read_at_a_glance(behind: float, words: str) -> None:
+    """AL-32: seconds under two minutes, minutes under two hours, then hours; which way it is off."""
+    scene = Scene().start()
+    skewed_stream(scene, 20, timedelta(seconds=behind), spo2=97)
+    assert f"clock {words};" in scene.alarm("clock:oximeter-1").text
+
+
+@pytest.mark.parametrize(("older_s", "over"), [(0, True), (1, False)])
+def test_al_31_a_late_report_without_a_number_ends_a_fault_if_none_was_measured_after_it(
+    older_s: int, over: bool
+) -> None:
+    """AL-31, AL-33: the newest word of a device that does not count its messages is known by its time."""
+    scene = Scene().start()
+    scene.report(faults=("probe_off",), measured_at=scene.now - timedelta(seconds=300))
+    scene.report(faults=("probe_off",))
+    scene.wait(10)
+    newest = scene.now - timedelta(seconds=120)
+    scene.bed.devices["oximeter-1"].measured_at = newest
+    scene.report(faults=(), measured_at=newest - timedelta(seconds=older_s))
+    assert (scene.bed.devices["oximeter-1"].faults == ()) is over
+
+
+@pytest.mark.parametrize(
+    ("trust", "behind_s", "onset_s"),
+    [(True, 0, 0), (True, 20, 20), (True, 60, 60), (True, 61, 0), (True, -1, 0), (False, 20, 0)],
+)
+def test_r_02_what_a_device_says_of_itself_is_so_since_its_own_time(
+    trust: bool, behind_s: float, onset_s: float
+) -> None:
+    """R-02, AL-32: where that is new and within 60 s and its clock is trusted; else since it was heard."""
+    scene = Scene().start()
+    scene.give(given.Associate(replace(OXIMETER, trust_clock=trust)))
+    scene.wait(5)
+    scene.report(faults=("battery_low",), measured_at=scene.now - timedelta(seconds=behind_s))
+    key = "fault:oximeter-1:battery_low"
+    if behind_s <= 60:
+        assert scene.alarm(key).onset_at == scene.now - timedelta(seconds=onset_s)
+    else:
+        assert key not in scene.rules()  # late: it begins no fault
+    scene.report(faults=(), measured_at=scene.now)
+    scene.wait(2)
+    scene.report(faults=("battery_low",), measured_at=scene.now - timedelta(seconds=4))
+    assert scene.alarm(key).onset_at == scene.now  # older than its newest word
+
+
+def test_al_53_what_a_device_said_of_itself_ends_with_its_service() -> None:
+    """AL-53, AL-31: its own technical alarms end; another device's and the patient's do not."""
+    scene = Scene().start()
+    scene.report("cuff-1", faults=("battery_low",))
+    scene.report(faults=("battery_low",))
+    scene.course([84] * 8)
+    scene.give(given.Dissociate("cuff-1", "nina"))
+    assert "fault:cuff-1:battery_low" not in scene.rules()
+    assert {URGENT, "fault:oximeter-1:battery_low"} <= scene.rules()
+
+
+def test_al_31_a_presence_message_may_bring_faults() -> None:
+    """AL-31: online and a fault in one message: both are taken."""
+    scene = Scene().start()
+    scene.stream(3, spo2=97)
+    scene.report(online=True, faults=("battery_low",))
+    assert "fault:oximeter-1:battery_low" in scene.rules()
+    assert scene.bed.devices["oximeter-1"].online is True
+    before = scene.bed.devices["oximeter-1"].seen_at
+    scene.now += timedelta(seconds=3)
+    scene.report(online=True)
+    assert scene.bed.devices["oximeter-1"].seen_at == before  # presence alone is no reading
+
+
+def test_al_33_an_old_value_in_a_new_message_is_charted_and_counted() -> None:
+    """AL-33: a value with a time of its own, over a minute ago, is a backlog and raises nothing."""
+    scene = Scene().start()
+    scene.stream(3, spo2=97)
+    scene.now += timedelta(seconds=1)
+    old = observations({"spo2": 80})[0]._replace(measured_at=scene.now - timedelta(seconds=61))
+    scene.give(given.Observe(Report("oximeter-1", scene.now, scene.now, (old,))))
+    assert scene.bed.backlog is not None
+    assert (scene.bed.backlog.count, scene.bed.backlog.beyond) == (1, 1)
+    assert scene.bed.latest["spo2"].value == 97

@@ -353,3 +353,32 @@ def test_al_42_other_people_on_duty_take_nothing_from_who_has_it() -> None:
     stage.give(given.SetLadder(Ladder({"high": (Level(("dora",), 60),)})))
     assert stage.alarm(KEY).ownership.owner == "anna"
     assert [name for name, _ in moves(stage)] == ["AlarmOffered", "AlarmAccepted"]
+
+
+def test_p_44_who_took_an_alarm_is_told_with_the_level_that_had_it() -> None:
+    """P-44, AL-42: the second level's acceptance says so, with the instant until which it holds."""
+    scene = Scene().start()
+    levels = (Level(("anna",), 10), Level(("ben",), 60))
+    scene.give(given.SetLadder(Ladder({"high": levels})))
+    scene.course([97] * 5 + [84] * 20)
+    alarm = scene.alarm("spo2-low-urgent")
+    assert alarm.ownership.level == 1
+    told = scene.give(given.Accept(alarm.alarm_id, "ben"))
+    until = scene.now + timedelta(seconds=600)
+    assert [(one.outcome, one.by, dict(one.detail)) for one in told] == [
+        ("AlarmAccepted", "ben", {"until": until.isoformat(), "level": 1})
+    ]
+
+
+def test_al_42_who_acknowledges_takes_nothing_from_who_has_accepted() -> None:
+    """AL-42: Anna is on her way; Ben presses the button at the bed: it is still hers, known until then."""
+    for accepted, owner in ((True, "anna"), (False, "ben")):
+        scene = Scene().start()
+        scene.give(given.SetLadder(Ladder({"high": (Level(("anna",), 60),)})))
+        scene.course([97] * 5 + [84] * 8)
+        alarm = scene.alarm("spo2-low-urgent")
+        if accepted:
+            scene.give(given.Accept(alarm.alarm_id, "anna"))
+        scene.give(given.Acknowledge(alarm.alarm_id, "ben"))
+        own = scene.alarm("spo2-low-urgent").ownership
+        assert (own.state, own.owner, own.due_at) == ("accepted", owner, scene.now + timedelta(seconds=600))

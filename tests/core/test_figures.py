@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from monitor.core.figures import indicators, overloaded, percentile
+from monitor.core.figures import ISA_SPLIT, TOLD, TOP_SHARE, indicators, overloaded, percentile
 from monitor.core.outcomes import Outcome
 from tests.core.scene import NOON
 
@@ -145,3 +145,72 @@ def test_af_15_an_alarm_is_of_those_who_got_it_and_one_offered_to_nobody_is_of_a
         log += [said("AlarmAccepted", 1, one.alarm_id, by=by) for by in ("carla", "anna")]
         log.append(judged(9, one.alarm_id, "known"))
     assert load(log) == {"anna": 30, "carla": 30}
+
+
+def test_al_56_the_split_of_priorities_stands_beside_its_target() -> None:
+    """AL-56: of all that were raised, by priority, kind and rule; ISA-18.2 asks for 5, 15 and 80 %."""
+    assert (ISA_SPLIT, TOP_SHARE) == ({"high": 5, "medium": 15, "low": 80}, 0.1)
+    log = [raised(n, f"m{n}", rule="a") for n in range(4)]
+    log += [raised(5, "h", rule="b", priority="high", kind="physiological")]
+    log += [raised(6, f"l{n}", rule="c", priority="low") for n in range(3)]
+    log += [raised(7, "m0", rule="a"), raised(7, "d", rule="d", mode="drill")]
+    found = hour(log)
+    assert found["by_priority"] == {"high": 1, "medium": 4, "low": 3}
+    assert found["share"] == {"high": 12.5, "medium": 50.0, "low": 37.5}
+    assert found["target_share"] == ISA_SPLIT
+    assert found["by_kind"] == {"technical": 7, "physiological": 1}
+    assert found["by_rule"] == {"a": 4, "c": 3, "b": 1}
+    assert hour([])["share"] == {"high": 0.0, "medium": 0.0, "low": 0.0}
+    many = [raised(n, f"r{n}", rule=f"r{n}") for n in range(13)]
+    assert len(hour(many)["by_rule"]) == 12
+
+
+def test_af_14_what_is_not_told_of_a_session_lasted_the_whole_span() -> None:
+    """AF-14: an alarm or an end shows a session that began before; none runs longer than the span."""
+    assert hour([raised(10, "a", "s")])["session_hours"] == 1.0
+    assert hour([said("SessionEnded", 30, session="s")])["session_hours"] == 0.5
+    assert hour([said("SessionEnded", 90, session="s")])["session_hours"] == 1.0
+    begun = [said("SessionStarted", 15, session="s")]
+    assert hour([*begun, raised(20, "a", "s")])["session_hours"] == 0.75
+    assert hour([*begun, said("SessionEnded", 45, session="s")])["session_hours"] == 0.5
+    assert (
+        hour([said("SessionStarted", 15, session="s"), said("SessionEnded", 10, session="s")])[
+            "session_hours"
+        ]
+        == 0
+    )
+    assert hour([])["session_hours"] == 0
+    assert [hour([])[name] for name in ("alarms", "sessions", "judged", "acknowledged")] == [0, 0, 0, 0]
+
+
+def test_af_14_percentiles_are_nearest_ranks() -> None:
+    """AF-14: of 1 to 10 the half is 5, nine tenths 9, all of it 10; never below the first."""
+    values = [float(n) for n in range(1, 11)]
+    assert [percentile(values, share) for share in (0.0, 0.05, 0.1, 0.11, 0.5, 0.9, 1.0)] == [
+        1,
+        1,
+        1,
+        2,
+        5,
+        9,
+        10,
+    ]
+    known, unknown = said("AlarmAcknowledged", 1, "a"), said("AlarmAcknowledged", 1, "unknown")
+    found = hour([raised(0, "a"), known, unknown])
+    assert (found["acknowledged"], found["acknowledge_worst_s"]) == (1, 60.0)
+    assert hour([])["acknowledge_worst_s"] is None
+
+
+def test_af_14_a_log_needs_only_what_the_figures_are_made_of() -> None:
+    """AF-14: whoever reads the journal for them may leave out everything else."""
+    assert set(TOLD) == {
+        "SessionStarted",
+        "SessionEnded",
+        "AlarmRaised",
+        "AlarmEnded",
+        "AlarmOffered",
+        "AlarmAcknowledged",
+        "AlarmAccepted",
+        "AlarmRejected",
+        "DispositionRecorded",
+    }

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 
-from monitor.core.filters import IDLE, Boundary, Excursion, Sample, confirm, judge, why
+from monitor.core.filters import IDLE, Boundary, Confirmation, Excursion, Sample, confirm, judge, why
 from monitor.core.protocol import Filter, Tier
 from monitor.core.vitals import screen
 from tests.core.scene import NOON, Scene, protocols
@@ -196,3 +197,219 @@ def test_a_low_quality_excursion_is_told_as_such_and_ends_with_it() -> None:
     assert scene.alarm("low-quality:spo2").priority == "low"
     scene.course([97] * 2)
     assert "low-quality:spo2" not in scene.rules()
+
+
+# --- every number that a filter keeps -----------------------------------------------------------------------
+
+
+def at(second: float) -> datetime:
+    """Return an instant so many seconds after noon."""
+    return NOON + timedelta(seconds=second)
+
+
+@pytest.mark.parametrize(
+    ("limit", "value", "depth", "beyond", "words"),
+    [
+        (Boundary("low", 90), 90, 0, False, "below 90"),
+        (Boundary("low", 90), 89.5, 0.5, True, "below 90"),
+        (Boundary("low", 90, True), 90, 0, True, "90 or below"),
+        (Boundary("low", 90, True), 91, -1, False, "90 or below"),
+        (Boundary("high", 160), 160, 0, False, "above 160"),
+        (Boundary("high", 160), 163, 3, True, "above 160"),
+        (Boundary("high", 160, True), 160, 0, True, "160 or above"),
+        (Boundary("high", 160, True), 150, -10, False, "160 or above"),
+    ],
+)
+def test_al_08_a_boundary_knows_its_side(
+    limit: Boundary, value: float, depth: float, beyond: bool, words: str
+) -> None:
+    """AL-08: how far beyond, whether the limit itself violates, and in which words."""
+    assert (limit.depth(value), limit.beyond(value), limit.words()) == (depth, beyond, words)
+
+
+ALL_PATHS = Filter(
+    ceiling_s=60, integral=100, min_time_s=20, floor=140, floor_s=6, tiers=(Tier(125, 9), Tier(130, 4)),
+    net_crossings=3, net_window_s=30, gate_s=4, deadband=3, rearm_s=3, settle_s=8,
+)  # fmt: skip
+ABOVE_120 = Boundary("high", 120)
+
+
+def follow(
+    course: list[tuple[float, bool]], state: Excursion = IDLE, chosen: Filter = ALL_PATHS
+) -> list[Any]:
+    """Return state and verdict after each sample, one a second."""
+    found = []
+    for second, (value, good) in enumerate(course, 1):
+        state, verdict = judge(chosen, ABOVE_120, state, Sample(value, good, at(second), 1.0))
+        found.append((state, verdict))
+    return found
+
+
+def test_af_01_an_excursion_is_counted_second_by_second() -> None:
+    """AF-01, ALARMS §3.2: time beyond, area, time at floor and tiers, worst, entries; inside it drains."""
+    course = [(122, True), (126, True), (131, True), (124, True), (118, True), (126, True)]
+    states = [state for state, _ in follow(course)]
+    assert [verdict for _, verdict in follow(course)] == ["pending"] * 4 + ["idle", "pending"]
+    assert [state.beyond_s for state in states] == [1, 2, 3, 4, 0, 1]
+    assert [state.integral for state in states] == [2, 8, 19, 23, 21, 27]  # inside by 2: it drains by 2
+    assert [state.tier_s for state in states] == [(0, 0), (1, 0), (2, 1), (0, 0), (), (1, 0)]
+    assert [state.worst for state in states] == [122, 126, 131, 131, None, 126]
+    assert [state.since for state in states] == [at(1)] * 4 + [None, at(6)]
+    assert [state.crossings for state in states] == [(at(1),)] * 5 + [(at(1), at(6))]
+    assert {state.floor_s for state in states} == {0}
+    shallow = [state.integral for state, _ in follow([(123, True), (120, True), (120, True)])]
+    assert shallow == [3, 2, 1]  # inside by less than a unit it drains by one
+
+
+@pytest.mark.parametrize(
+    ("course", "second", "path"),
+    [
+        ([140] * 9, 4, "tier"),
+        ([139] * 9, 4, "tier"),
+        ([129] * 20, 9, "tier"),
+        ([125] * 20, 9, "tier"),
+        ([124] * 40, 25, "time and depth"),  # 25 s by 4 units: 100
+        ([124.9] * 40, 21, "time and depth"),
+        ([121] * 70, 60, "ceiling"),
+        ([121, 119] * 4, 5, "net"),
+        ([121, 119] + [119] * 30 + [121, 119] * 2, None, ""),  # the first entry is over 30 s old
+    ],
+)
+def test_al_14_a_filter_fires_on_the_path_that_is_full_first(
+    course: list[float], second: int | None, path: str
+) -> None:
+    """AL-14, AF-08: at its very second, once, with the first sample of the run as onset."""
+    found = follow([(value, True) for value in course])
+    fired = [number for number, (_, verdict) in enumerate(found, 1) if verdict == "fires"]
+    assert fired == ([second] if second else [])
+    if second:
+        state = found[second - 1][0]
+        assert (state.path, state.fired) == (path, True)
+        assert state.onset_at == (at(5) if path == "net" else at(1))
+
+
+def test_al_14_the_floor_is_a_time_without_a_break() -> None:
+    """AL-14: 6 s at the floor or beyond; a second above it begins the count anew."""
+    plain = replace(ALL_PATHS, tiers=(), integral=None)
+    found = follow([(v, True) for v in [140] * 5 + [139] + [141] * 6], chosen=plain)
+    assert [verdict for _, verdict in found] == ["pending"] * 11 + ["fires"]
+    assert (found[-1][0].path, found[-1][0].floor_s, found[4][0].floor_s, found[5][0].floor_s) == (
+        "floor",
+        6,
+        5,
+        0,
+    )
+    assert follow([(121, True)], chosen=replace(plain, ceiling_s=0))[0][0].path == "at once"
+
+
+def test_af_04_the_gate_counts_doubt_and_a_good_value_inside_fills_it() -> None:
+    """AF-04: four seconds are held, the fifth counts; told as low quality until a good value inside."""
+    found = follow([(130, False)] * 6 + [(118, False), (118, True)])
+    assert [verdict for _, verdict in found] == ["held"] * 4 + ["pending"] * 2 + ["idle"] * 2
+    states = [state for state, _ in found]
+    assert [state.beyond_s for state in states] == [0, 0, 0, 0, 1, 2, 0, 0]
+    assert [state.gate_used_s for state in states] == [1, 2, 3, 4, 5, 6, 7, 0]
+    assert [state.gate_exhausted for state in states] == [False] * 4 + [True] * 3 + [False]
+    inside = follow([(118, False)] * 6)
+    assert not any(state.gate_exhausted for state, _ in inside)
+    assert follow([(118, False)], chosen=replace(ALL_PATHS, gate_s=0)) == [(IDLE, "idle")]
+
+
+def fired(**more: Any) -> Excursion:
+    """Return the state of an alarm that is present, begun at noon."""
+    return Excursion(path="ceiling", onset_at=NOON, worst=150, **more)
+
+
+def test_an_alarm_closes_at_its_very_second_and_counts_its_returns() -> None:
+    """AL-06: re-armed after 3 s well inside, or 8 s inside at all; a return begins both anew."""
+    well = follow([(117, True)] * 3, fired())
+    assert [(state.clear_s, verdict) for state, verdict in well] == [
+        (1, "present"),
+        (2, "present"),
+        (0, "clears"),
+    ]
+    assert well[-1][0] is IDLE
+    near = follow([(118, True)] * 8, fired())
+    assert [verdict for _, verdict in near] == ["present"] * 7 + ["clears"]
+    assert [state.clear_s for state, _ in near] == [0] * 8
+    mixed = follow([(117, True), (117, True), (118, True), (117, True)], fired())
+    assert [(state.clear_s, state.settle_s) for state, _ in mixed] == [(1, 1), (2, 2), (0, 3), (1, 4)]
+    back = follow([(117, True), (125, True), (151, True), (117, True), (122, True)], fired())
+    assert [state.flaps for state, _ in back] == [0, 1, 1, 1, 2]
+    assert [state.worst for state, _ in back] == [150, 150, 151, 151, 151]
+    assert {verdict for _, verdict in back} == {"present"}
+    assert {state.onset_at for state, _ in back} == {NOON}
+    assert {state.path for state, _ in back} == {"ceiling"}
+    assert [state.clear_s for state, _ in back] == [1, 0, 0, 1, 0]
+    doubt = follow([(117, False)] * 4, fired())
+    assert [(state.clear_s, verdict) for state, verdict in doubt] == [(0, "present")] * 4
+
+
+@pytest.mark.parametrize(
+    ("state", "words"),
+    [
+        (Excursion(path="at once"), "above 120 %, at once"),
+        (
+            Excursion(path="floor", beyond_s=9, floor_s=6, worst=141),
+            "9 s above 120, 6 s at the floor (worst 141)",
+        ),
+        (Excursion(path="tier", beyond_s=9, worst=131), "9 s above 120, worst 131, depth-tiered delay"),
+        (
+            Excursion(path="time and depth", beyond_s=14, integral=52.4, worst=1),
+            "14 s above 120, 52 point-seconds",
+        ),
+        (Excursion(path="ceiling", beyond_s=60, worst=1), "60 s above 120, longer than the ceiling"),
+        (
+            Excursion(path="net", beyond_s=1, worst=1, crossings=(NOON,) * 3, gate_exhausted=True),
+            "1 s above 120, 3 entries within the net's window, low quality",
+        ),
+    ],
+)
+def test_af_10_each_path_says_on_what_evidence_it_fired(state: Excursion, words: str) -> None:
+    """AF-10: seconds, depth, area or entries, and whether the quality was in doubt."""
+    assert why(ABOVE_120, state, "%") == words
+
+
+# --- a cuff reading and its repeat (ALARMS §3.3) ------------------------------------------------------------
+
+FIRST = Confirmation(NOON, 165, at(120))
+HELD = Confirmation(NOON, 165, None, True)
+
+
+def take(
+    value: float, state: Confirmation | None = None, second: float = 60, *, good: bool = True, **more: Any
+) -> tuple[Any, ...]:
+    """Pass one cuff reading, so many seconds after noon, through a limit of 160."""
+    rule = {"needs_repeat": True, "repeat_within_s": 0.0, "deadband": 5.0, **more}
+    return confirm(Boundary("high", 160), state, Sample(value, good, at(second), 0.0), **rule)
+
+
+def test_a_first_reading_beyond_asks_for_its_repeat() -> None:
+    """ALARMS §3.3: within 2 min or the rule's own time; a good one that needs none alarms at once."""
+    assert take(165) == (Confirmation(at(60), 165, at(180)), "pending", "")
+    assert take(165, repeat_within_s=90.0) == (Confirmation(at(60), 165, at(150)), "pending", "")
+    assert take(165, asked_at=at(100)) == (Confirmation(at(60), 165, at(220)), "pending", "")
+    once = {"needs_repeat": False}
+    assert take(165, **once) == (Confirmation(at(60), 165, None, True), "fires", "at once")
+    assert take(165, repeat_within_s=90.0, **once) == (
+        Confirmation(at(60), 165, at(150), True),
+        "fires",
+        "at once",
+    )
+    assert take(165, good=False, **once) == (Confirmation(at(60), 165, at(180)), "pending", "")
+    assert take(160) == (None, "idle", "")
+
+
+def test_a_repeat_confirms_dismisses_or_leaves_it_open() -> None:
+    """ALARMS §3.3: another reading confirms, a good one inside dismisses, one in doubt does neither."""
+    assert take(161, FIRST) == (replace(FIRST, present=True, repeat_due_at=None), "fires", "confirmed")
+    assert take(161, FIRST, 0) == (FIRST, "held", "")
+    assert take(161, HELD, 0) == (HELD, "present", "")
+    assert take(190, HELD) == (HELD, "present", "")
+    assert take(150, FIRST) == (None, "idle", "")
+    assert take(150, FIRST, good=False) == (FIRST, "held", "")
+    assert take(150, HELD, good=False) == (HELD, "present", "")
+    assert take(155, HELD) == (None, "clears", "")
+    waiting = replace(HELD, repeat_due_at=at(120))
+    assert take(156, waiting) == (HELD, "present", "")
+    assert take(160, HELD, deadband=0.0) == (None, "clears", "")

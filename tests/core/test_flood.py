@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from monitor.core.flood import CALM, admit, digest, flooded
+from monitor.core.flood import CALM, Flood, admit, digest, flooded
 from monitor.core.protocol import Priority
 from tests.core.scene import NOON
 
@@ -32,3 +32,12 @@ def test_al_55_a_flood_ends_by_itself() -> None:
     assert not flooded(flood, later)
     after, verdict = admit(flood, "low", later)
     assert (verdict, after.waiting, len(after.recent)) == ("tell", 5, 1)
+
+
+def test_al_55_a_flood_begins_with_the_eleventh_alarm_of_ten_minutes() -> None:
+    """AL-55, ISA-18.2: ten in ten minutes are none yet; the oldest counts until ten minutes have passed."""
+    minutes = [NOON + timedelta(minutes=n * 0.5) for n in range(11)]
+    assert not flooded(Flood(tuple(minutes[:10])), minutes[-1])
+    assert flooded(Flood(tuple(minutes)), minutes[-1])
+    assert flooded(Flood(tuple(minutes)), NOON + timedelta(minutes=9.9))
+    assert not flooded(Flood(tuple(minutes)), NOON + timedelta(minutes=10))

@@ -454,3 +454,14 @@ def test_a_mark_on_a_streaming_value_is_made_beyond_its_limit_only() -> None:
     scene.stream(1, spo2=84)
     assert [one.rule for one in scene.of("LimitAnnotated")] == ["spo2-mark"]
     assert "spo2-mark" not in scene.rules()
+
+
+def test_al_22_an_alarm_of_a_floor_cannot_be_paused_whatever_its_priority() -> None:
+    """AL-22: a medium limit that fired at its floor guards that floor; by another path it may be paused."""
+    base = protocol()
+    limits = tuple(x for x in base.limits if x.id == "spo2-low")
+    filters = {"sustained-30": replace(base.filters["sustained-30"], floor=85, floor_s=6)}
+    for course, pausable in (([84] * 8, False), ([91] * 32, True)):
+        scene = Scene().start(protocol(limits=limits, filters=filters))
+        scene.course([97, *course])
+        assert scene.alarm("spo2-low").pausable is pausable

@@ -7,7 +7,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from monitor.core import inputs as given
-from tests.core.scene import NOON, Scene
+from monitor.core.protocol import Cadence
+from tests.core.scene import NOON, Scene, protocol
 
 MINUTE = 60
 
@@ -51,8 +52,10 @@ def test_a_diastolic_value_alone_is_no_complete_reading() -> None:
     """CLINICAL §0: the systolic is what is due; a message without it does not hide that."""
     scene = Scene().start()
     scene.wait(13 * MINUTE)
+    before = scene.alarm("overdue:cuff")
     scene.report("cuff-1", dia=70)
-    assert "overdue:cuff" in scene.rules()
+    assert scene.alarm("overdue:cuff") == before
+    assert scene.of("AlarmEnded", "overdue:cuff") == []
 
 
 def test_a_phase_with_another_cadence_counts_by_that() -> None:
@@ -216,3 +219,43 @@ def test_a_pressure_entered_late_makes_the_baseline_too() -> None:
     assert scene.of("BaselineEstablished")[0].value == 152
     assert scene.bed.session is not None
     assert "nibp_systolic" in scene.bed.session.held
+
+
+@pytest.mark.parametrize(
+    ("every_min", "medium_late_min", "grace_s"),
+    [(2, 2.0, 60), (4, 2.0, 60), (6, 2.0, 90), (8, 2.0, 120), (30, 2.0, 120), (30, 1.0, 60), (30, 0.5, 30)],
+)
+def test_a_cuff_is_overdue_after_a_quarter_of_its_interval_or_two_minutes(
+    every_min: float, medium_late_min: float, grace_s: float
+) -> None:
+    """ALARMS §3.8: interval + 25 %, at least 60 s, or due + 2 min, the earlier; high at 5 min."""
+    plan = protocol(watch=(), cadence=(Cadence("baseline", every_min, "test", medium_late_min),))
+    scene = Scene().start(plan)
+    due = NOON + timedelta(minutes=every_min)
+    scene.wait(every_min * 60 + grace_s - 0.1)
+    assert scene.rules() == set()
+    scene.wait(0.1)
+    alarm = scene.alarm("overdue:cuff")
+    assert (alarm.priority, alarm.onset_at, alarm.metric) == ("medium", due, "nibp_systolic")
+    assert not alarm.pausable
+    assert "none yet in this session" in alarm.text
+    scene.wait(300 - grace_s - 0.1)
+    assert scene.alarm("overdue:cuff").priority == "medium"
+    scene.wait(0.1)
+    assert scene.alarm("overdue:cuff").priority == "high"
+    scene.cuff(120)
+    assert scene.rules() == set()
+
+
+def test_a_dose_moves_only_the_checkpoints_that_hang_on_it() -> None:
+    """AL-10: what was met or missed at a time that stays is kept; what moves begins anew."""
+    scene = Scene().start(protocol(watch=(), cadence=()))
+    scene.give(given.RecordDose(28, "iv", "nina"))
+    scene.wait(4 * 60)
+    scene.cuff(120)
+    scene.wait(42 * 60)
+    assert scene.bed.session is not None
+    assert scene.bed.session.checkpoints == {"bp-5": "met", "bp-end": "missed"}
+    scene.give(given.RecordDose(28, "iv", "nina"))
+    assert scene.bed.session.checkpoints == {"bp-5": "met"}
+    assert "missed:bp-end" not in scene.rules()

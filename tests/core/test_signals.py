@@ -385,3 +385,40 @@ def test_a_signal_that_cannot_take_a_change_says_so() -> None:
     alarm: Alarm = replace(scene.alarm(URGENT), signal="latched", pausable=True)
     assert "latched" in allowed(alarm, "pause_alarm")
     assert resume(scene.alarm(URGENT)) is scene.alarm(URGENT)
+
+
+def test_al_24_a_second_limit_that_is_off_does_not_put_the_reminder_off() -> None:
+    """AL-24: reminded 5 min after the first one; a limit that is set and on asks for no reminder."""
+    scene = Scene().start()
+    assert scene.bed.remind_at is None
+    scene.give(given.SetLimit("spo2-low", "dr", "clinician", "why", 92.0))
+    assert scene.bed.remind_at is None
+    scene.give(given.SetLimit("spo2-low", "dr", "clinician", "why", on=False))
+    due = scene.bed.remind_at
+    assert due is not None
+    assert (due - scene.now).total_seconds() == 300
+    scene.give(given.SetLimit("systolic-high", "dr", "clinician", "why", on=False), after_s=60)
+    assert scene.bed.remind_at == due
+
+
+def test_al_16_acknowledging_what_has_ended_is_told_as_its_reset() -> None:
+    """AL-16, P-44: nobody is said to have known of it while it lasted."""
+    scene = desaturated()
+    scene.course([97] * 15)
+    [latched] = scene.latched()
+    told = scene.give(given.Acknowledge(latched.alarm_id, "nina"))
+    assert [(one.outcome, one.rule, one.by) for one in told] == [("AlarmReset", URGENT, "nina")]
+    assert list(scene.latched()) == []
+
+
+def test_s_10_nothing_of_a_drill_stays_listed_after_it() -> None:
+    """S-10, AL-16: a latched alarm of a drill would look like a patient's; a real one stays to be seen."""
+    for mode, left in (("drill", []), ("real", [URGENT])):
+        scene = Scene().start(mode=mode)
+        for spo2 in [97] * 5 + [84] * 8 + [97] * 15:
+            scene.now += timedelta(seconds=1)
+            scene.report(spo2=spo2, pulse=70, mode=mode)
+        assert [one.key for one in scene.latched()] == [URGENT]
+        scene.give(given.EndSession("nina", "over"))
+        assert [one.key for one in scene.latched()] == left
+        assert [one.by for one in scene.of("AlarmReset")] == (["monitor"] if mode == "drill" else [])
