@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
+from monitor.core.inputs import AcknowledgeMilder
 from monitor.core.outcomes import Outcome
 from monitor.web.wall import show_bed
 from tests.simulation.bedside import CUFF, OXIMETER, Garbage, Sent
@@ -99,6 +100,7 @@ class Oracle:
         self._before: dict[str, Any] = {}
         self._shown: dict[str, Any] = {}
         self._asked: set[tuple[str, str]] = set()
+        self._came: list[Outcome] = []  # of what the loop does for a person now
         self.checks = 0
 
     def violated(self, requirement: str, text: str) -> None:
@@ -219,6 +221,36 @@ class Oracle:
                         "AL-50", f"{one.outcome} of {bed_id} is called durable and is not in the journal"
                     )
 
+    def doing(self) -> None:
+        """The loop begins to do what a person asked."""
+        self._came.clear()
+
+    def did(self, bed_id: str, one: Any) -> None:
+        """The loop has done it, with the outcomes that were told meanwhile."""
+        if isinstance(one, AcknowledgeMilder):
+            self._all_or_none(bed_id, one)
+
+    def _all_or_none(self, bed_id: str, one: AcknowledgeMilder) -> None:
+        """P-37: one press acknowledges every milder alarm that was seen, or none; a high one never."""
+        place, priorities = self.live.place(bed_id), self.live.priorities
+        there = {
+            alarm_id: p for alarm_id, p in one.seen if alarm_id in place.present or alarm_id in place.latched
+        }
+        worse = [x for x, seen in there.items() if priorities[x] == "high" or priorities[x] != seen]
+        answered = [
+            x for x in self._came if x.outcome in ("AlarmAcknowledged", "AlarmReset") and x.by == one.by
+        ]
+        if any(x.outcome == "Refused" and x.detail["input"] == "AcknowledgeMilder" for x in self._came):
+            if answered:
+                self.violated("P-37", f"refused, and yet {answered[0].rule} of {bed_id} is answered")
+            if there and not worse:
+                self.violated("P-37", f"refused on {bed_id}, and all are as they were seen: {there}")
+            return
+        if any(x.priority == "high" for x in answered):
+            self.violated("P-37", f"one press on {bed_id} answered a high alarm: {answered}")
+        if worse or any(x in place.latched or not place.present[x].known_by for x in there):
+            self.violated("P-37", f"of {there} on {bed_id} some are worse {worse} or left: {answered}")
+
     # --- what the monitor says --------------------------------------------------------------------------
 
     def on_told(self, outcomes: tuple[Outcome, ...]) -> None:
@@ -247,6 +279,7 @@ class Oracle:
                 self.violated("AL-42", f"{one.rule} is acknowledged by {one.by}, who asked for nothing")
             self.live.take(one, self.violated)
             self.told.append(one)
+            self._came.append(one)
             if one.outcome in ("SessionStarted", "DeviceAssociated", "DeviceDissociated", "SessionEnded"):
                 self._last_sign[one.bed_id] = self._world.scheduler.now_s
                 for run in [key for key in self._runs if key[0] == one.bed_id]:

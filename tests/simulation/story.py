@@ -66,6 +66,7 @@ class Story:
         self.raised: set[str] = set()
         self.ended: dict[str, datetime] = {}
         self.modes: dict[str, str] = {}
+        self.priorities: dict[str, str] = {}  # of every alarm, the last one told of
         self.answered: set[str] = set()  # alarms of which somebody has ever said to know
 
     def copy(self) -> Story:
@@ -73,7 +74,8 @@ class Story:
         other = Story()
         other.places = {bed_id: place.copy() for bed_id, place in self.places.items()}
         other.serves, other.raised = dict(self.serves), set(self.raised)
-        other.ended, other.modes, other.answered = dict(self.ended), dict(self.modes), set(self.answered)
+        other.ended, other.modes = dict(self.ended), dict(self.modes)
+        other.priorities, other.answered = dict(self.priorities), set(self.answered)
         return other
 
     def place(self, bed_id: str) -> Place:
@@ -83,6 +85,8 @@ class Story:
     def take(self, one: Outcome, violated: Violate) -> None:
         """Take the next outcome; whatever cannot follow from those before it is a violation."""
         place = self.place(one.bed_id)
+        if one.alarm_id:
+            self.priorities[one.alarm_id] = one.priority
         if one.outcome in ANSWERS:
             self.answered.add(one.alarm_id)
         if one.outcome == "AlarmRaised":

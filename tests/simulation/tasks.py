@@ -111,8 +111,9 @@ class Scheduler:
         return task.woken
 
     def sleep(self, seconds: float) -> None:
-        """Let simulated time pass for this task."""
-        self.park(seconds)
+        """Let simulated time pass for this task; the network, which hands over in an act, has no time."""
+        if self._current is not None:
+            self.park(seconds)
 
     def current(self) -> Task | None:
         """Return the task that runs, or ``None`` outside any."""
