@@ -11,7 +11,7 @@ from __future__ import annotations
 import sqlite3
 from collections import Counter, deque
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -403,6 +403,7 @@ class Oracle:
             if self._shown.get(bed_id) is not bed:
                 self._shown[bed_id] = bed
                 self._wall_shows(bed)
+            self._quiet_ends(bed_id, bed)
             if carries:
                 self._list_holds(bed_id, bed)
                 self._silence_is_heard(bed_id, bed)
@@ -420,6 +421,22 @@ class Oracle:
         for name, number in tile["numbers"].items():
             if number["value"] is not None and number["stale"] is None:
                 self.violated("AL-37", f"{name} of {bed.bed_id} would stand on the tile for ever")
+
+    def _quiet_ends(self, bed_id: str, bed: Any) -> None:
+        """AL-19, AL-23: what a person made quiet signals again when that is over, while it is present."""
+        slack_s, place = self._world.tick_s + 1.0, self.live.place(bed_id)
+        if self._world.scheduler.now_s - self._world.booted_at <= slack_s:
+            return
+        latest = self._world.scheduler.clock.now() - timedelta(seconds=slack_s)
+        for alarm in bed.alarms.values():
+            known = place.present[alarm.alarm_id]
+            until = {
+                "acknowledged": known.known_until,
+                "alarm_paused": known.held_until,
+                "audio_paused": place.quiet_until,
+            }.get(alarm.signal)
+            if until is not None and until < latest:
+                self.violated("AL-23", f"{alarm.key} of {bed_id} is still {alarm.signal}, until {until}")
 
     def _list_holds(self, bed_id: str, bed: Any) -> None:
         """AL-46, AL-47: whoever subscribes now learns every active alarm."""
@@ -467,7 +484,9 @@ class Oracle:
 
     def pull(self) -> None:
         """Read what is new on the disk; without a commit since the last time there is nothing."""
-        if self._db is not None:
+        commits = 1 + self._world.weather.commits
+        if self._db is not None and self._seen["commits"] != commits:
+            self._seen["commits"] = commits
             if self._touched("reading"):
                 self._pull_readings(self._db)
             if self._touched("quarantine"):

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tempfile
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -14,7 +15,14 @@ import pytest
 
 from monitor.core.bed import Bed, advance
 from monitor.core.device import DeviceProfile
-from monitor.core.inputs import Acknowledge, AcknowledgeMilder, Associate, Observe, StartSession
+from monitor.core.inputs import (
+    Acknowledge,
+    AcknowledgeMilder,
+    Associate,
+    Observe,
+    PauseAlarm,
+    StartSession,
+)
 from monitor.core.turn import Turn
 from monitor.core.vitals import Observation, Report
 from tests.conftest import REPOSITORY
@@ -190,6 +198,21 @@ def test_the_oracle_notices_one_press_that_answers_more_than_was_seen(
     monkeypatch.setitem(bed.STEPS, AcknowledgeMilder, generous)
     with pytest.raises(Violated, match="P-37"):
         live_all(range(2, 12), 10, Swarm(illness=60, device_faults=40, devices_off=20))
+
+
+def test_the_oracle_notices_an_alarm_that_stays_paused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """AL-23, R-07: a pause that lasts longer than was said is found out."""
+    from monitor.core import bed, signals
+
+    def long(turn: Turn, one: PauseAlarm) -> None:
+        signals.pause_alarm(turn, one)
+        alarm = turn.find(one.alarm_id)
+        if alarm is not None and alarm.signal == "alarm_paused":
+            turn.alter(replace(alarm, paused_until=turn.now + timedelta(hours=1)))
+
+    monkeypatch.setitem(bed.STEPS, PauseAlarm, long)
+    with pytest.raises(Violated, match="AL-23"):
+        live_all(range(4, 11), 10, Swarm(illness=60, device_faults=40))
 
 
 def test_a_clock_that_is_set_back_costs_no_reading() -> None:

@@ -428,10 +428,10 @@ class World:
         until_us = round(until_s * 1e6)
         scheduler, figures = self.scheduler, self.figures
         more = True
+        scheduler.after(0.0, lambda: None)  # what was asked between two of these is done before time passes
         while more and (until_step is None or figures.steps < until_step):
             switches = scheduler.switches
             try:
-                scheduler.run_ready(self.fuse)  # what was asked between
                 more = scheduler.step(until_us)
                 scheduler.run_ready(self.fuse)
             except PowerCut:
