@@ -7,8 +7,10 @@ once; from then on the monotonic clock carries it. How far the two have parted i
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from typing import NamedTuple, Protocol
+from functools import cache
+from typing import Any, NamedTuple, Protocol
 
 UNSYNCHRONISED = 0x0040  # STA_UNSYNC of <sys/timex.h>: for 16 s of possible error, or never set
 
@@ -48,23 +50,31 @@ class TimeSource(NamedTuple):
 def time_source() -> TimeSource | None:
     """Ask the kernel (adjtimex(2), reading only); ``None`` where it does not tell."""
     try:
-        # Late: only Linux has adjtimex. MemoryError: libffi where no memory may be made executable.
-        import ctypes
-
-        class Timex(ctypes.Structure):
-            _fields_ = [
-                ("modes", ctypes.c_int),
-                *((name, ctypes.c_long) for name in ("offset", "frequency", "most_error_us", "error_us")),
-                ("status", ctypes.c_int),
-                ("rest", ctypes.c_char * 512),
-            ]
-
-        found = Timex()
-        if ctypes.CDLL(None).adjtimex(ctypes.byref(found)) < 0:
+        adjtimex, made = _adjtimex()
+        found = made()  # zero in each field: ask, and set nothing
+        if adjtimex(found) < 0:
             return None
     except (ImportError, OSError, AttributeError, MemoryError):
         return None
     return TimeSource(not found.status & UNSYNCHRONISED, found.most_error_us / 1e6)
+
+
+@cache  # making this takes a hundred times as long as asking, and the loop asks at every tick
+def _adjtimex() -> tuple[Callable[[Any], int], Callable[[], Any]]:
+    """Return what asks the kernel, and what makes the structure that it fills in."""
+    # Late: only Linux has adjtimex. MemoryError: libffi where no memory may be made executable.
+    import ctypes
+
+    class Timex(ctypes.Structure):
+        _fields_ = [
+            ("modes", ctypes.c_int),
+            *((name, ctypes.c_long) for name in ("offset", "frequency", "most_error_us", "error_us")),
+            ("status", ctypes.c_int),
+            ("rest", ctypes.c_char * 512),
+        ]
+
+    adjtimex = ctypes.CDLL(None).adjtimex
+    return lambda found: int(adjtimex(ctypes.byref(found))), Timex
 
 
 class SteppedClock:

@@ -35,7 +35,6 @@ class Broker:
         """Begin with nothing retained and nobody connected."""
         self.scheduler, self.root = scheduler, root
         self.retained: dict[str, bytes] = {}
-        self.published: list[tuple[str, bytes]] = []
         self.waiting: dict[Stored, None] = {}  # not confirmed, in order
         self.reachable = True
         self.link: SimulatedLink | None = None
@@ -52,8 +51,6 @@ class Broker:
             topic.startswith(f"{self.root}/devices/") and not topic.endswith("/committed")
         ) or topic == f"{self.root}/monitor/self-check":
             self._keep(Stored(topic, payload, what))
-        else:
-            self.published.append((topic, payload))
 
     def _keep(self, one: Stored) -> None:
         self.waiting[one] = None

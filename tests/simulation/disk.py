@@ -6,9 +6,12 @@ before or after the COMMIT, never beside it. (Torn and reordered writes are the 
 
 from __future__ import annotations
 
+import re
 import sqlite3
+from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 from tests.simulation.tasks import PowerCut, Scheduler
@@ -25,7 +28,7 @@ class Weather:
     refused: int = 0
     refusing_since: float | None = None  # until the next COMMIT that succeeds
     last_refused_at: float = -1e9
-    messages: int = 0  # commits that changed notifications
+    touched: Counter[str] = field(default_factory=Counter)  # of each table, how many commits wrote into it
 
     def refuse(self, now_s: float, reason: str) -> sqlite3.OperationalError:
         """Note a refusal; return what SQLite raises."""
@@ -36,20 +39,28 @@ class Weather:
         return sqlite3.OperationalError(reason)
 
 
+@lru_cache(1000)
+def table(statement: str) -> str:
+    """Return the table that a statement writes into."""
+    return next(word for word in re.split(r"\W+", statement) if word.islower())
+
+
 class Disk:
     """``sqlite3.Connection`` as the journal uses it."""
 
     def __init__(self, inner: sqlite3.Connection, weather: Weather, scheduler: Scheduler) -> None:
         """Stand before a connection."""
         self._inner, self._weather, self._scheduler = inner, weather, scheduler
-        self._told = False
+        self._written: set[str] = set()  # the statements of this transaction that write
 
     def execute(self, statement: str, *more: Any) -> sqlite3.Cursor:
         """Execute one statement, as far as the disk lets it."""
         if statement == "COMMIT":
             return self._commit()
-        if self._weather.refuses and statement.startswith(("INSERT", "UPDATE")):
-            raise self._weather.refuse(self._scheduler.now_s, self._weather.refuses)
+        if statement.startswith(("INSERT", "UPDATE")):
+            if self._weather.refuses:
+                raise self._weather.refuse(self._scheduler.now_s, self._weather.refuses)
+            self._written.add(statement)
         return self._inner.execute(statement, *more)
 
     def executemany(self, statement: str, rows: Any) -> sqlite3.Cursor:
@@ -58,7 +69,7 @@ class Disk:
             return self._inner.cursor()
         if self._weather.refuses and rows:
             raise self._weather.refuse(self._scheduler.now_s, self._weather.refuses)
-        self._told |= bool(rows) and "notification" in statement
+        self._written.add(statement)
         return self._inner.executemany(statement, rows)
 
     def _commit(self) -> sqlite3.Cursor:
@@ -73,8 +84,8 @@ class Disk:
         done = self._inner.execute("COMMIT")
         weather.commits += 1
         weather.refusing_since = None
-        weather.messages += self._told
-        self._told = False
+        weather.touched.update({table(one) for one in self._written})
+        self._written.clear()
         if met == "stall after":
             self._scheduler.sleep(weather.stall_s())
         if met == "cut after":

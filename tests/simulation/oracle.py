@@ -8,24 +8,27 @@ what is certain: a rule that it states is never broken by luck.
 
 from __future__ import annotations
 
-import copy
 import sqlite3
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import orjson
 
+from monitor.core.inputs import AcknowledgeMilder
 from monitor.core.outcomes import Outcome
 from monitor.web.wall import show_bed
 from tests.simulation.bedside import CUFF, OXIMETER, Garbage, Sent
 from tests.simulation.broker import Stored
-from tests.simulation.story import RANK, Found, Known, Place, Story
+from tests.simulation.story import ANSWERS, RANK, Found, Known, Place, Story
 
 COLUMNS = (*OXIMETER, *CUFF)
-VALUES = ", ".join(COLUMNS)
+READINGS = (
+    f"SELECT id, device, boot, sequence, at, {', '.join(COLUMNS)} FROM reading WHERE id > ? ORDER BY id"
+)
+ROW = "SELECT key, alarm_id, session_id, target, state, body FROM notification WHERE key=?"
 STATION = "station"
 # What must alarm however long it is looked at: rule, metric, beyond, for seconds. Numbers: config/protocols
 # (SpO2 < 90 for 30 s, <= 85 for 6 s; < 93 for 30 s; pulse > 130 or > 110 for 10 s, <= 40 or < 50 for 10 s).
@@ -66,7 +69,6 @@ class Row(NamedTuple):
     session_id: str
     target: str
     state: str
-    settled_at: int | None
     body: str
 
 
@@ -77,7 +79,7 @@ class Oracle:
         """Begin with nothing known; the journal is looked at from the first start on."""
         self._world, self._path = world, path
         self._db: sqlite3.Connection | None = None
-        self._seen_commits = self._seen_messages = -1
+        self._seen: Counter[str] = Counter()  # of each table, the commits into it that were looked at
         self.live, self.durable = Story(), Story()
         self.told: list[Outcome] = []  # in the order of telling; the journal must have the same
         self._durable_count = self._outcome_id = self._reading_id = 0
@@ -92,11 +94,13 @@ class Oracle:
         self._heard: dict[str, tuple[str, int]] = {}
         self._runs: dict[tuple[str, int], tuple[float, float]] = {}  # bed, rule: since, last (device time)
         self._last_sign: dict[str, float] = {}  # bed: when its oximeter may last have been heard
-        self._rows: dict[str, Row] = {}
+        self._rows: dict[str, tuple[str, int | None]] = {}  # of each message: state, when it was settled
+        self._said: dict[str, tuple[bytes, set[str]]] = {}  # of a bed: the retained list, and whom it names
         self._dead_since: dict[str, float] = {}  # of an alarm `channel:...`
         self._before: dict[str, Any] = {}
         self._shown: dict[str, Any] = {}
         self._asked: set[tuple[str, str]] = set()
+        self._came: list[Outcome] = []  # of what the loop does for a person now
         self.checks = 0
 
     def violated(self, requirement: str, text: str) -> None:
@@ -107,7 +111,7 @@ class Oracle:
 
     def booting(self) -> None:
         """A process starts: what it knows is what is durable, and nothing else."""
-        self.live = copy.deepcopy(self.durable)
+        self.live = self.durable.copy()
         del self.told[self._durable_count :]
         self._starting_at = len(self.told)
 
@@ -156,7 +160,7 @@ class Oracle:
         if self._db is not None:
             self._db.close()
         self._db = sqlite3.connect(self._path, timeout=5)
-        self._seen_commits = -1
+        self._seen.clear()
         self.pull()
 
     def close(self) -> None:
@@ -217,6 +221,36 @@ class Oracle:
                         "AL-50", f"{one.outcome} of {bed_id} is called durable and is not in the journal"
                     )
 
+    def doing(self) -> None:
+        """The loop begins to do what a person asked."""
+        self._came.clear()
+
+    def did(self, bed_id: str, one: Any) -> None:
+        """The loop has done it, with the outcomes that were told meanwhile."""
+        if isinstance(one, AcknowledgeMilder):
+            self._all_or_none(bed_id, one)
+
+    def _all_or_none(self, bed_id: str, one: AcknowledgeMilder) -> None:
+        """P-37: one press acknowledges every milder alarm that was seen, or none; a high one never."""
+        place, priorities = self.live.place(bed_id), self.live.priorities
+        there = {
+            alarm_id: p for alarm_id, p in one.seen if alarm_id in place.present or alarm_id in place.latched
+        }
+        worse = [x for x, seen in there.items() if priorities[x] == "high" or priorities[x] != seen]
+        answered = [
+            x for x in self._came if x.outcome in ("AlarmAcknowledged", "AlarmReset") and x.by == one.by
+        ]
+        if any(x.outcome == "Refused" and x.detail["input"] == "AcknowledgeMilder" for x in self._came):
+            if answered:
+                self.violated("P-37", f"refused, and yet {answered[0].rule} of {bed_id} is answered")
+            if there and not worse:
+                self.violated("P-37", f"refused on {bed_id}, and all are as they were seen: {there}")
+            return
+        if any(x.priority == "high" for x in answered):
+            self.violated("P-37", f"one press on {bed_id} answered a high alarm: {answered}")
+        if worse or any(x in place.latched or not place.present[x].known_by for x in there):
+            self.violated("P-37", f"of {there} on {bed_id} some are worse {worse} or left: {answered}")
+
     # --- what the monitor says --------------------------------------------------------------------------
 
     def on_told(self, outcomes: tuple[Outcome, ...]) -> None:
@@ -245,6 +279,7 @@ class Oracle:
                 self.violated("AL-42", f"{one.rule} is acknowledged by {one.by}, who asked for nothing")
             self.live.take(one, self.violated)
             self.told.append(one)
+            self._came.append(one)
             if one.outcome in ("SessionStarted", "DeviceAssociated", "DeviceDissociated", "SessionEnded"):
                 self._last_sign[one.bed_id] = self._world.scheduler.now_s
                 for run in [key for key in self._runs if key[0] == one.bed_id]:
@@ -368,6 +403,7 @@ class Oracle:
             if self._shown.get(bed_id) is not bed:
                 self._shown[bed_id] = bed
                 self._wall_shows(bed)
+            self._quiet_ends(bed_id, bed)
             if carries:
                 self._list_holds(bed_id, bed)
                 self._silence_is_heard(bed_id, bed)
@@ -386,12 +422,34 @@ class Oracle:
             if number["value"] is not None and number["stale"] is None:
                 self.violated("AL-37", f"{name} of {bed.bed_id} would stand on the tile for ever")
 
+    def _quiet_ends(self, bed_id: str, bed: Any) -> None:
+        """AL-19, AL-23: what a person made quiet signals again when that is over, while it is present."""
+        slack_s, place = self._world.tick_s + 1.0, self.live.place(bed_id)
+        if self._world.scheduler.now_s - self._world.booted_at <= slack_s:
+            return
+        latest = self._world.scheduler.clock.now() - timedelta(seconds=slack_s)
+        for alarm in bed.alarms.values():
+            known = place.present[alarm.alarm_id]
+            until = {
+                "acknowledged": known.known_until,
+                "alarm_paused": known.held_until,
+                "audio_paused": place.quiet_until,
+            }.get(alarm.signal)
+            if until is not None and until < latest:
+                self.violated("AL-23", f"{alarm.key} of {bed_id} is still {alarm.signal}, until {until}")
+
     def _list_holds(self, bed_id: str, bed: Any) -> None:
         """AL-46, AL-47: whoever subscribes now learns every active alarm."""
         payload = self._world.broker.retained.get(f"{self._world.broker.root}/beds/{bed_id}/alarms")
-        said = {one["alarm_id"] for one in orjson.loads(payload)["alarms"]} if payload else None
+        said = self._named(bed_id, payload) if payload else None
         if said != {one.alarm_id for one in (*bed.alarms.values(), *bed.latched.values())}:
             self.violated("AL-47", f"the retained list of {bed_id} is {said}")
+
+    def _named(self, bed_id: str, payload: bytes) -> set[str]:
+        """Return the alarms in a list; one that is still the same is not read once more."""
+        if self._said.get(bed_id, (b"",))[0] is not payload:
+            self._said[bed_id] = (payload, {one["alarm_id"] for one in orjson.loads(payload)["alarms"]})
+        return self._said[bed_id][1]
 
     def _silence_is_heard(self, bed_id: str, bed: Any) -> None:
         """AL-29, P-12, P-13: a silent oximeter is an alarm within its time, with or without a device."""
@@ -426,17 +484,24 @@ class Oracle:
 
     def pull(self) -> None:
         """Read what is new on the disk; without a commit since the last time there is nothing."""
-        if self._db is None or self._seen_commits == self._world.weather.commits:
-            return
-        self._seen_commits = self._world.weather.commits
-        self._pull_readings(self._db)
-        self._pull_outcomes(self._db)
+        commits = 1 + self._world.weather.commits
+        if self._db is not None and self._seen["commits"] != commits:
+            self._seen["commits"] = commits
+            if self._touched("reading"):
+                self._pull_readings(self._db)
+            if self._touched("quarantine"):
+                self._pull_quarantine(self._db)
+            if self._touched("outcome"):
+                self._pull_outcomes(self._db)
+
+    def _touched(self, table: str) -> bool:
+        """Say whether anything was committed into a table since this was asked last, or since a start."""
+        count = 1 + self._world.weather.touched[table]
+        news, self._seen[table] = self._seen[table] != count, count
+        return news
 
     def _pull_readings(self, db: sqlite3.Connection) -> None:
-        rows = db.execute(
-            f"SELECT id, device, boot, sequence, at, {VALUES} FROM reading WHERE id > ? ORDER BY id",
-            (self._reading_id,),
-        ).fetchall()
+        rows = db.execute(READINGS, (self._reading_id,)).fetchall()
         for number, device, boot, sequence, at, *values in rows:
             self._reading_id = number
             if sequence is None or boot is None:
@@ -447,14 +512,16 @@ class Oracle:
             if key in self.stored:
                 self.violated("P-27", f"{key} is in the journal twice")
             self.stored[key] = tuple(values)
-            self._content.setdefault((key[0], at), set()).update(zip(COLUMNS, values, strict=True))
+            said = {pair for pair in zip(COLUMNS, values, strict=True) if pair[1] is not None}
+            known = self._content.get((key[0], at))
+            self._content[key[0], at] = known | said if known else said
             sent = self.sent.get(key)
             if sent is None:
                 self.violated("R-15", f"{key} is in the journal and was never sent")
-            elif not self._complete(sent, at) or any(
-                v is not None and sent.values.get(name) != v for name, v in zip(COLUMNS, values, strict=True)
-            ):
+            elif not (said <= sent.values.items() and self._complete(sent, at)):
                 self.violated("R-01", f"{key} is in the journal as {values}, sent was {sent.values}")
+
+    def _pull_quarantine(self, db: sqlite3.Connection) -> None:
         for number, payload in db.execute(
             "SELECT id, payload FROM quarantine WHERE id > ?", (self._quarantine_id,)
         ).fetchall():
@@ -494,9 +561,7 @@ class Oracle:
 
     def _messages_follow(self, db: sqlite3.Connection, new: list[Outcome]) -> None:
         """P-02, P-47: a high alarm that signals is a message to every target of its route, in its commit."""
-        answered = {
-            one.alarm_id for one in new if one.outcome in ("AlarmAcknowledged", "AlarmAccepted", "AlarmReset")
-        }
+        answered = {one.alarm_id for one in new if one.outcome in ANSWERS}
         for one in new:
             if one.outcome != "AlarmRaised" or one.priority != "high":
                 continue
@@ -520,28 +585,21 @@ class Oracle:
 
     def _rows_hold(self) -> None:
         """P-02, P-36: no message vanishes, and what is settled stays settled."""
-        if self._db is None or self._seen_messages == self._world.weather.messages:
+        if self._db is None or not self._touched("notification"):
             return
-        self._seen_messages = self._world.weather.messages
         rows = {
-            row[0]: Row(*row)
-            for row in self._db.execute(
-                "SELECT key, alarm_id, session_id, target, state, settled_at, body FROM notification"
-            )
+            key: (state, settled_at)
+            for key, state, settled_at in self._db.execute("SELECT key, state, settled_at FROM notification")
         }
-        for key, before in self._rows.items():
-            after = rows.get(key)
-            if after is None:
-                self.violated("P-02", f"the message {key} has vanished; it was {before.state}")
-            elif before.settled_at is not None and (after.state, after.settled_at) != (
-                before.state,
-                before.settled_at,
-            ):
-                self.violated("P-31", f"the message {key} was {before.state} and is {after.state}")
-            elif before.state != after.state:
-                self._settled_rightly(after)
-        for key in rows.keys() - self._rows.keys():
-            self._settled_rightly(rows[key])
+        if vanished := self._rows.keys() - rows.keys():
+            key = min(vanished)
+            self.violated("P-02", f"the message {key} has vanished; it was {self._rows[key][0]}")
+        for key, after in sorted(rows.items() - self._rows.items()):
+            before = self._rows.get(key)
+            if before is not None and before[1] is not None:
+                self.violated("P-31", f"the message {key} was {before[0]} and is {after[0]}")
+            if before is None or before[0] != after[0]:
+                self._settled_rightly(Row(*self._db.execute(ROW, (key,)).fetchone()))
         self._rows = rows
 
     def on_attempt(self, key: str) -> None:
@@ -568,8 +626,7 @@ class Oracle:
 
     def _answered(self, alarm_id: str) -> bool:
         """Say whether anybody has ever answered an alarm."""
-        answers = ("AlarmAcknowledged", "AlarmAccepted", "AlarmReset")
-        return any(one.alarm_id == alarm_id and one.outcome in answers for one in self.told)
+        return alarm_id in self.live.answered or alarm_id in self.durable.answered
 
     # --- the end ----------------------------------------------------------------------------------------
 
@@ -581,7 +638,7 @@ class Oracle:
             return "AL-50", f"{len(self.told) - self._durable_count} outcomes never came to the journal"
         if waiting := self._world.broker.waiting:
             return "R-08", f"{len(waiting)} messages were never confirmed: {next(iter(waiting))}"
-        stuck = [row for row in self._rows.values() if row.settled_at is None]
+        stuck = [f"{key}: {state}" for key, (state, settled_at) in self._rows.items() if settled_at is None]
         if stuck:
             return "AL-38", f"{len(stuck)} messages are neither settled nor given up: {stuck[0]}"
         if running := [bed_id for bed_id, bed in monitor.beds().items() if bed.session is not None]:

@@ -6,13 +6,14 @@ Law: it is told of outcomes and asks nobody; what cannot follow from those befor
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from monitor.core.outcomes import Outcome
 
 RANK = {"high": 3, "medium": 2, "low": 1}
 ACKNOWLEDGED_FOR = {"high": 600, "medium": 1200, "low": 3600}  # AL-19
+ANSWERS = ("AlarmAcknowledged", "AlarmAccepted", "AlarmReset")
 Violate = Callable[[str, str], None]
 
 
@@ -49,6 +50,11 @@ class Place:
     quiet_until: datetime | None = None  # the audio pause
     changed: set[str] = field(default_factory=set)  # limits that a person has changed
 
+    def copy(self) -> Place:
+        """Return one that goes on by itself."""
+        present = {alarm_id: replace(known) for alarm_id, known in self.present.items()}
+        return replace(self, present=present, latched=set(self.latched), changed=set(self.changed))
+
 
 class Story:
     """What all outcomes come to, one after the other."""
@@ -60,6 +66,17 @@ class Story:
         self.raised: set[str] = set()
         self.ended: dict[str, datetime] = {}
         self.modes: dict[str, str] = {}
+        self.priorities: dict[str, str] = {}  # of every alarm, the last one told of
+        self.answered: set[str] = set()  # alarms of which somebody has ever said to know
+
+    def copy(self) -> Story:
+        """Return one that goes on by itself."""
+        other = Story()
+        other.places = {bed_id: place.copy() for bed_id, place in self.places.items()}
+        other.serves, other.raised = dict(self.serves), set(self.raised)
+        other.ended, other.modes = dict(self.ended), dict(self.modes)
+        other.priorities, other.answered = dict(self.priorities), set(self.answered)
+        return other
 
     def place(self, bed_id: str) -> Place:
         """Return a bed."""
@@ -68,6 +85,10 @@ class Story:
     def take(self, one: Outcome, violated: Violate) -> None:
         """Take the next outcome; whatever cannot follow from those before it is a violation."""
         place = self.place(one.bed_id)
+        if one.alarm_id:
+            self.priorities[one.alarm_id] = one.priority
+        if one.outcome in ANSWERS:
+            self.answered.add(one.alarm_id)
         if one.outcome == "AlarmRaised":
             self._begin(place, one, violated)
         elif one.outcome == "AlarmEnded":

@@ -12,14 +12,12 @@ import queue
 import random
 from collections import deque
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
 from greenlet import GreenletExit, getcurrent, greenlet  # type: ignore[import-untyped]
-
-from monitor.clock import SteppedClock
 
 BEGINNING = datetime(2026, 11, 23, 8, 0, tzinfo=UTC)
 Act = Callable[[], object]
@@ -44,27 +42,47 @@ class Task:
         self.waiters: deque[Task] = deque()
 
 
+class Clock:
+    """The wall clock: reckoned from the scheduler's time when somebody asks."""
+
+    def __init__(self, scheduler: Scheduler) -> None:
+        """Begin at the beginning."""
+        self._scheduler = scheduler
+        self._told_us, self._told = 0, BEGINNING
+
+    def now(self) -> datetime:
+        """Return the instant it is."""
+        now_us = self._scheduler.now_us
+        if now_us != self._told_us:
+            self._told_us, self._told = now_us, BEGINNING + timedelta(microseconds=now_us)
+        return self._told
+
+
 class Scheduler:
     """Runs tasks and acts at their simulated times, in microseconds since the beginning."""
 
-    def __init__(self, chance: random.Random) -> None:
-        """Begin at time 0 with nothing to do."""
-        self.clock = SteppedClock(BEGINNING)
+    def __init__(self, chance: random.Random, together: bool = False) -> None:
+        """Begin at time 0 with nothing to do; ``together``: no task runs between acts of one instant."""
         self.now_us = 0
+        self.clock = Clock(self)
         self.now_s = 0.0
         self.switches = 0
-        self._chance = chance
+        self._chance, self._together = chance, together
         self._ready: list[Task] = []
         self._tasks: set[Task] = set()
-        self._acts: list[tuple[int, int, Act]] = []
+        self._acts: list[tuple[int, int, Act | Task, int]] = []  # a task: if its token is still this
         self._count = 0
         self._current: Task | None = None
         self._hub = getcurrent()
 
     def after(self, seconds: float, act: Act) -> None:
         """Do something later; what is due at the same time happens in the order in which it was asked."""
+        self._plan(seconds, act)
+
+    def _plan(self, seconds: float, act: Act | Task, token: int = 0) -> None:
         self._count += 1
-        heapq.heappush(self._acts, (self.now_us + max(0, round(seconds * 1e6)), self._count, act))
+        at_us = self.now_us + (round(seconds * 1e6) if seconds > 0 else 0)
+        heapq.heappush(self._acts, (at_us, self._count, act, token))
 
     def spawn(self, act: Act, name: str) -> Task:
         """Start a task."""
@@ -88,13 +106,14 @@ class Scheduler:
         task.token += 1
         task.woken = False
         if timeout_s is not None:
-            self.after(timeout_s, partial(self._time_out, task, task.token))
+            self._plan(timeout_s, task, task.token)
         self._hub.switch()
         return task.woken
 
     def sleep(self, seconds: float) -> None:
-        """Let simulated time pass for this task."""
-        self.park(seconds)
+        """Let simulated time pass for this task; the network, which hands over in an act, has no time."""
+        if self._current is not None:
+            self.park(seconds)
 
     def current(self) -> Task | None:
         """Return the task that runs, or ``None`` outside any."""
@@ -107,20 +126,16 @@ class Scheduler:
             task.token += 1
             self._ready.append(task)
 
-    def _time_out(self, task: Task, token: int) -> None:
-        if task.token == token and not task.done:
-            task.token += 1
-            self._ready.append(task)
-
     def run_ready(self, fuse: int = -1) -> None:
         """Run every task that can run, until none can; no time passes.
 
         Raises:
             PowerCut: so many switches as ``fuse`` says have happened.
         """
-        while self._ready:
-            count = len(self._ready)
-            task = self._ready.pop(self._chance.randrange(count) if count > 1 else 0)
+        ready = self._ready
+        while ready:
+            count = len(ready)
+            task = ready.pop(self._chance.randrange(count) if count > 1 else 0)
             if task.done:
                 continue
             self.switches += 1
@@ -134,17 +149,27 @@ class Scheduler:
 
     def step(self, until_us: int) -> bool:
         """Let time pass to the next thing that is to be done, and do it; return whether there was one."""
-        if not self._acts or self._acts[0][0] > until_us:
+        acts, done = self._acts, False
+        while acts and acts[0][0] <= until_us and not (done and acts[0][0] > self.now_us):
+            at_us, _, act, token = heapq.heappop(acts)
+            if not isinstance(act, Task):
+                self._pass(at_us)
+                act()
+            elif act.token == token and not act.done:  # nobody has woken it meanwhile
+                self._pass(at_us)
+                act.token += 1
+                self._ready.append(act)
+            else:
+                continue
+            done = True
+            if not self._together:
+                break
+        if not done:
             self._pass(until_us)
-            return False
-        at_us, _, act = heapq.heappop(self._acts)
-        self._pass(at_us)
-        act()
-        return True
+        return done
 
     def _pass(self, at_us: int) -> None:
         if at_us > self.now_us:
-            self.clock.advance((at_us - self.now_us) / 1e6)
             self.now_us = at_us
             self.now_s = at_us / 1e6
 

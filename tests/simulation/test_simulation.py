@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tempfile
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -14,14 +15,22 @@ import pytest
 
 from monitor.core.bed import Bed, advance
 from monitor.core.device import DeviceProfile
-from monitor.core.inputs import Associate, Observe, StartSession
+from monitor.core.inputs import (
+    Acknowledge,
+    AcknowledgeMilder,
+    Associate,
+    Observe,
+    PauseAlarm,
+    StartSession,
+)
+from monitor.core.turn import Turn
 from monitor.core.vitals import Observation, Report
 from tests.conftest import REPOSITORY
 from tests.simulation.__main__ import fast_folder
 from tests.simulation.story import Violated
 from tests.simulation.tasks import BEGINNING
 from tests.simulation.troubles import Swarm
-from tests.simulation.world import Figures, World, protocols
+from tests.simulation.world import A_DAY, Figures, World, protocols
 
 pytestmark = pytest.mark.slow
 
@@ -49,6 +58,16 @@ def live_briefly(seed: int) -> Figures:
     return live(seed, minutes, haste=haste)
 
 
+def live_long(seed: int) -> Figures:
+    """Live through one of the long proof's worlds: most last two minutes, in which much goes wrong.
+
+    One in ten lasts as long as its seed says, one in two hundred three hours, with slow devices at many beds.
+    """
+    if seed % 200 == 0:
+        return live(seed, 180)
+    return live(seed) if seed % 10 == 0 else live(seed, 2, haste=4)
+
+
 def live_all(seeds: range, minutes: float, swarm: Swarm) -> None:
     """Live through several worlds, until one breaks."""
     for seed in seeds:
@@ -69,6 +88,13 @@ def test_r_06_worlds_are_not_tame() -> None:
     assert sum(one.refused for one in every) >= 10
     assert sum(one.raised for one in every) >= 100
     assert sum(one.sent for one in every) >= 100
+
+
+def test_r_06_hours_with_slow_devices_at_many_beds() -> None:
+    """R-06, R-07: two hours of a ward whose devices report twice a minute or less."""
+    figures = live(3, minutes=A_DAY)
+    assert figures.bed_s >= 16 * 3600
+    assert figures.raised >= 50
 
 
 def test_r_06_seed_and_step_say_exactly_what_happened() -> None:
@@ -159,6 +185,36 @@ def test_the_oracle_notices_a_message_that_is_never_sent(monkeypatch: pytest.Mon
         live_all(range(8), 20, ILL)
 
 
+def test_the_oracle_notices_one_press_that_answers_more_than_was_seen(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """P-37, R-07: a press for milder alarms that takes the worse with it is found out."""
+    from monitor.core import bed, signals
+
+    def generous(turn: Turn, one: AcknowledgeMilder) -> None:
+        for alarm_id, _ in one.seen:
+            signals.acknowledge(turn, Acknowledge(alarm_id, one.by))
+
+    monkeypatch.setitem(bed.STEPS, AcknowledgeMilder, generous)
+    with pytest.raises(Violated, match="P-37"):
+        live_all(range(2, 12), 10, Swarm(illness=60, device_faults=40, devices_off=20))
+
+
+def test_the_oracle_notices_an_alarm_that_stays_paused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """AL-23, R-07: a pause that lasts longer than was said is found out."""
+    from monitor.core import bed, signals
+
+    def long(turn: Turn, one: PauseAlarm) -> None:
+        signals.pause_alarm(turn, one)
+        alarm = turn.find(one.alarm_id)
+        if alarm is not None and alarm.signal == "alarm_paused":
+            turn.alter(replace(alarm, paused_until=turn.now + timedelta(hours=1)))
+
+    monkeypatch.setitem(bed.STEPS, PauseAlarm, long)
+    with pytest.raises(Violated, match="AL-23"):
+        live_all(range(4, 11), 10, Swarm(illness=60, device_faults=40))
+
+
 def test_a_clock_that_is_set_back_costs_no_reading() -> None:
     """R-01, P-27: a device that says one instant twice, with different values: both are kept."""
     for seed in (6, 16, 28, 32):
@@ -195,7 +251,7 @@ def _chunk(first: int) -> tuple[int, float, int, list[str]]:
     hours, messages = 0.0, 0
     for seed in range(first, first + A_CHUNK):
         try:
-            figures = live(seed, *(() if seed % 10 == 0 else (2, None, 4)))  # one in ten is a long one
+            figures = live_long(seed)
         except Violated as fault:
             faults.append(str(fault))
             continue

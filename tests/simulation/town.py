@@ -93,7 +93,8 @@ class Staff:
         if bed.session is None:
             one: Any = self._begin(by)
         elif alarms and draw.random() < 0.6:
-            one = self._answer(draw.choice(alarms), by)
+            several = len(alarms) > 1 and draw.random() < 0.2
+            one = self._answer_milder(alarms, by) if several else self._answer(draw.choice(alarms), by)
         else:
             one = self._work(bed_id, by)
         if one is not None:
@@ -110,6 +111,21 @@ class Staff:
             world.configuration.protocols[name],
             by,
             mode=mode,  # type: ignore[arg-type]
+        )
+
+    def _answer_milder(self, alarms: list[Any], by: str) -> Any:
+        """One press for the low and medium alarms that wait (P-37), at times from a page of a while ago."""
+        draw = self._draw
+        if draw.random() < 0.2:
+            seen = tuple((one.alarm_id, draw.choice((one.priority, "medium"))) for one in alarms)
+            return given.AcknowledgeMilder(seen, by)
+        wait = [
+            one
+            for one in alarms
+            if one.priority != "high" and not one.covered_by and one.signal not in ("acknowledged", "off")
+        ]
+        return (
+            given.AcknowledgeMilder(tuple((one.alarm_id, one.priority) for one in wait), by) if wait else None
         )
 
     def _answer(self, alarm: Any, by: str) -> Any:
