@@ -41,6 +41,13 @@ class DeviceProfile:
     trust_clock: bool = True
 
 
+class Spoken(NamedTuple):
+    """Which report it was that said something: what a later one must be compared with."""
+
+    boot_id: str | None
+    sequence: int | None
+
+
 @dataclass(slots=True)
 class Device:
     """What a bed knows of a device that serves it.
@@ -50,7 +57,7 @@ class Device:
     it last broke a silence of more than a minute. ``skew_since`` is since when its clock stands apart by
     about ``skew_first``; ``gap_at`` when a number was first missing. ``live_at`` is the newest instant at
     which a live report was placed: what is placed before it is out of order. ``served_since`` is when it came
-    to serve this bed; ``faults_boot`` the ``boot_id`` under which it said its ``faults``.
+    to serve this bed; ``faults_said`` which of its reports spoke last of its ``faults``.
     """
 
     profile: DeviceProfile
@@ -72,7 +79,7 @@ class Device:
     malformed: str = ""
     live_at: datetime | None = None
     served_since: datetime | None = None
-    faults_boot: str | None = None
+    faults_said: Spoken | None = None
 
     def copy(self) -> Device:
         """Return a copy to change (the hot path's cheaper ``dataclasses.replace``)."""
@@ -96,7 +103,7 @@ class Device:
             self.malformed,
             self.live_at,
             self.served_since,
-            self.faults_boot,
+            self.faults_said,
         )
 
 
@@ -250,6 +257,19 @@ def _fill(device: Device, sequence: int) -> bool:
                 device.gap_at = None
             return True
     return False
+
+
+def is_overtaken(device: Device, report: Report) -> bool:
+    """Say whether a report has been spoken over on faults: it comes later, and its number is lower (AL-31).
+
+    On a network that exchanges two reports a fault that is over would begin again, and nobody would end it.
+    To be asked after ``receive``: the number of a device that counts anew is below the one that spoke. Where
+    a device does not count, its time is no proof: a clock set back would make all that it says old.
+    """
+    said, newest = device.faults_said, device.sequence
+    if said is None or said.sequence is None or report.sequence is None or newest is None:
+        return False
+    return report.boot_id == said.boot_id and report.sequence < said.sequence <= newest
 
 
 def missing_count(device: Device) -> int:

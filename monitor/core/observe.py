@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 
 from monitor.core import absence, conditions, cuff, filters, readiness, technical
 from monitor.core.cuff import CUFF_METRICS
-from monitor.core.device import LATE, Device, DeviceProfile, note_live, receive
+from monitor.core.device import LATE, Device, DeviceProfile, Spoken, is_overtaken, note_live, receive
 from monitor.core.filters import Excursion, Sample
 from monitor.core.inputs import Observe
 from monitor.core.protocol import Limit
@@ -68,9 +68,7 @@ def _take_report(turn: Turn, device: Device, report: Report) -> None:
     if timed.liveness != "live":
         return
     note_live(device, timed.at)
-    faults = report.faults if report.faults is not None else _outlived(device, report)
-    if report.faults is not None:
-        device.faults_boot = report.boot_id
+    faults = _faults(device, report)
     if faults != device.faults:
         technical.set_faults(turn, device, faults)
     carried = cuff.is_carried(turn, report)
@@ -102,6 +100,7 @@ def _end_faults(turn: Turn, device: Device, report: Report) -> None:
             or report.measured_at >= device.measured_at
         )
     if report.faults is not None and newest:
+        device.faults_said = Spoken(report.boot_id, report.sequence)
         left = tuple(name for name in device.faults if name in report.faults)
         if left != device.faults:
             technical.set_faults(turn, device, left)
@@ -119,13 +118,24 @@ def observe_manual(turn: Turn, observations: tuple[Observation, ...], by: str, a
         _record(turn, observation, f"{MANUAL}{by}", at, nominal_s=MANUAL_S)
 
 
+def _faults(device: Device, report: Report) -> tuple[str, ...]:
+    """Return a device's faults as a live report leaves them."""
+    if report.faults is None:
+        return _outlived(device, report)
+    if is_overtaken(device, report):
+        return device.faults
+    device.faults_said = Spoken(report.boot_id, report.sequence)
+    return report.faults
+
+
 def _outlived(device: Device, report: Report) -> tuple[str, ...]:
     """Return a device's faults without those that a report without any word of faults shows to be over.
 
     Of the cuff: a new cuff value. Of every kind: it has been switched off and on since, and says them again
     if they are still there; the word that ended them may have been lost with its power.
     """
-    if report.boot_id and device.faults_boot and report.boot_id != device.faults_boot:
+    said = device.faults_said
+    if report.boot_id and said and said.boot_id and report.boot_id != said.boot_id:
         return ()
     if not device.faults or not any(
         o.value is not None and METRICS[o.metric].channel == "cuff" for o in report.observations

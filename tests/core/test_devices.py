@@ -527,6 +527,45 @@ def test_al_31_a_device_that_was_switched_off_and_on_has_the_faults_that_it_says
     assert scene.bed.latest["spo2"].value is None
 
 
+def test_al_31_a_fault_that_is_over_does_not_begin_again_by_a_report_that_was_overtaken() -> None:
+    """AL-31: two reports exchanged on the network: the probe was off and is on again; the patient is watched.
+
+    Found by simulation, seed 1000986.
+    """
+    scene = Scene().start()
+    scene.stream(5, spo2=97)
+    scene.now += timedelta(seconds=3)
+    for number, faults in ((1, ()), (3, ()), (2, ("probe_off",))):
+        at = scene.now + timedelta(seconds=number - 3)
+        scene.report(spo2=97, faults=faults, measured_at=at, boot_id="b", sequence=number)
+    assert scene.bed.devices["oximeter-1"].faults == ()
+    scene.stream(5, spo2=85, boot_id="b")
+    assert scene.bed.latest["spo2"].value == 85
+    scene.now += timedelta(seconds=1)
+    scene.report(spo2=97, faults=("probe_off",), boot_id="b", sequence=4)
+    assert scene.bed.devices["oximeter-1"].faults == ("probe_off",)
+
+
+def test_al_31_a_device_that_counts_anew_is_believed_its_faults() -> None:
+    """AL-31, P-28: its numbers are low again; what it says of faults then is no old word."""
+    scene = Scene().start()
+    for number, faults in ((5000, ()), (5001, ()), (0, ("probe_off",)), (1, ()), (2, ("probe_off",))):
+        scene.now += timedelta(seconds=1)
+        scene.report(spo2=97, faults=faults, sequence=number)
+        assert scene.bed.devices["oximeter-1"].faults == faults
+
+
+def test_al_31_a_late_report_that_ends_a_fault_has_the_last_word() -> None:
+    """AL-31, AL-33: after it an older one, also late, neither begins the fault nor ends another."""
+    scene = Scene().start()
+    scene.report(spo2=97, faults=("probe_off",), boot_id="b", sequence=1)
+    scene.now += timedelta(seconds=100)
+    scene.report(spo2=97, faults=(), boot_id="b", sequence=3, measured_at=scene.now - timedelta(seconds=70))
+    assert scene.bed.devices["oximeter-1"].faults == ()
+    scene.report(spo2=97, faults=("searching",), boot_id="b", sequence=2, measured_at=scene.now)
+    assert scene.bed.devices["oximeter-1"].faults == ()
+
+
 def test_r_02_a_technical_alarm_that_is_heard_again_after_a_crash_is_the_same_one() -> None:
     """R-02, AL-45: told and not yet on the disk when the process died; the report comes again, later."""
     before = Scene().start()
