@@ -87,8 +87,9 @@ def _confirm(turn: Turn, rule: Rule, sample: Sample, in_force_at: datetime) -> N
             due_at=due,
         )
     elif verdict == "fires":
-        first = f"{state.first_value:g}, repeat " if state is not None else ""
-        reason = f"{first}{words}" + (" (confirmed)" if path == "confirmed" else ", at once")
+        # The alarm's text begins with the value: it is said again only beside the one that it confirms.
+        reason = f"{state.first_value:g}, repeat {words}" if state is not None else boundary.words()
+        reason += " (confirmed)" if path == "confirmed" else ", at once"
         onset_at = state.first_at if state else in_force_at
         conditions.raise_limit(turn, rule, sample.value, onset_at, reason, path)
     elif verdict == "clears":

@@ -124,7 +124,7 @@ def test_al_29_the_log_of_a_cuff_and_a_silence() -> None:
     12:04:47 AlarmEnded repeat:cuff tech medium nibp_systolic <a cuff reading came>
     12:04:47 ReadingNotConfirmed systolic-high nibp_systolic 120 <first 162, repeat 120 mm[Hg]>
     12:04:48 HoldPrompted nibp_systolic 185 <185 above 140 mm[Hg] before the dose; measure again after 5 min>
-    12:04:48 AlarmRaised systolic-high-urgent phys high nibp_systolic 185 <systolic 185 mm[Hg]: 185 mm[Hg], 180 or above, at once> {"onset_at": "12:04:48", "limit": "180 or above", "signal": "on"}
+    12:04:48 AlarmRaised systolic-high-urgent phys high nibp_systolic 185 <systolic 185 mm[Hg]: 180 or above, at once> {"onset_at": "12:04:48", "limit": "180 or above", "signal": "on"}
     12:04:48 ReadingUnconfirmed systolic-high nibp_systolic 185 <185 mm[Hg], above 160; repeat asked> {"due_at": "12:06:48"}
     12:04:48 AlarmThawed spo2-low-urgent phys high spo2 84 <its measurement is back>
     12:04:48 AlarmThawed spo2-low phys medium spo2 84 <its measurement is back>
