@@ -120,6 +120,13 @@ def test_p_37_one_act_acknowledges_the_low_and_medium_alarms_and_each_runs_out_b
     assert (scene.alarm("broker").signalling, scene.alarm("disk").signalling) == (True, False)
 
 
+def test_p_37_an_alarm_that_is_named_twice_is_acknowledged_once() -> None:
+    """P-37: as one that another of the same act has spoken for."""
+    scene, seen = three_milder()
+    told = scene.give(given.AcknowledgeMilder((*seen, *seen), "nurse"))
+    assert [one.outcome for one in told] == ["AlarmAcknowledged"] * 3
+
+
 def test_p_37_never_a_high_alarm_nor_one_that_is_worse_than_it_was_seen() -> None:
     """P-37, AL-17: then nothing is acknowledged and the person looks again; what has ended is passed over."""
     scene, seen = three_milder()
