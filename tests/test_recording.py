@@ -409,6 +409,21 @@ def test_day_and_month_are_told_apart_by_the_whole_file_or_it_is_said(tmp_path: 
     assert read(sure).notes == []
 
 
+def test_a_date_late_in_the_file_tells_day_and_month_apart(tmp_path: Path) -> None:
+    """Bad input: an hour before midnight that reads either way, then the 13th: no line of it may be lost."""
+    evening = [f"12/06/2026 23:{n // 60:02}:{n % 60:02},97" for n in range(3600)]
+    night = [f"13/06/2026 00:00:{n:02},96" for n in range(60)]
+    found = read(written(tmp_path, *evening, *night, head="Time,SpO2"))
+    assert (len(found.rows), found.refused, found.notes) == (3660, {}, [])
+    assert found.rows[0].measured_at == datetime(2026, 6, 12, 23, tzinfo=UTC)
+
+
+def test_a_first_line_that_no_csv_reader_takes_is_refused_as_one_that_names_nothing(tmp_path: Path) -> None:
+    """Bad input: a cell of more than csv's 128 KiB; the error names the file, nothing crashes."""
+    with pytest.raises(BadRecording, match="no column"):
+        read(written(tmp_path, "1,spo2,97", head='"' + "x" * 200_000 + '",spo2'))
+
+
 def test_what_stands_before_the_names_of_the_columns_is_passed_over(tmp_path: Path) -> None:
     """Issue 3 §9: programs write about the device first; line numbers stay those of the file."""
     lines = ["Serial number,1234", "", "Time,SpO2,PR", "10:00:00,97,70", "10:00:01,x1,71"]

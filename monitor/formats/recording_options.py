@@ -28,8 +28,8 @@ def add(parser: argparse.ArgumentParser) -> None:
     )
     order = parser.add_mutually_exclusive_group()
     for name in ("day-first", "month-first"):
-        words = f"05/06/2026 in FILE begins with its {name.partition('-')[0]}"
-        order.add_argument(f"--{name}", dest="order", action="store_const", const=name, help=words)
+        meaning = f"05/06/2026 in FILE begins with its {name.partition('-')[0]}"
+        order.add_argument(f"--{name}", dest="order", action="store_const", const=name, help=meaning)
 
 
 def asked(chosen: argparse.Namespace) -> dict[str, Any]:

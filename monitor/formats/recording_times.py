@@ -8,7 +8,7 @@ and these are what alarms depend on.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from datetime import UTC, datetime, timedelta, tzinfo
 from functools import lru_cache
 from typing import Literal
@@ -109,14 +109,18 @@ class Clock:
             return
         self._read_dates(distinct, order)
 
-    def _read_dates(self, texts: Iterable[str], order: Order | None) -> None:
+    def _read_dates(self, texts: Collection[str], order: Order | None) -> None:
         found = _fitting(texts, [*_with_clocks(_NAMED)])
         if not found:
             ways = {one: _fitting(texts, [*_with_clocks(_NUMBERED[one])]) for one in _NUMBERED}
             fits = [one for one, forms in ways.items() if forms and order in (None, one)]
             if not fits:
                 return
-            fits.sort(key=lambda one: _span(texts, ways[one][0]))  # a recording is of one time, not scattered
+            # The order that every date of the file has; of two, the shorter: a recording is of one time.
+            read = {one: [text for text in texts if _fits(text, ways[one][0])] for one in fits}
+            most = max(map(len, read.values()))
+            fits = [one for one in fits if len(read[one]) == most]
+            fits.sort(key=lambda one: _span(read[one], ways[one][0]))
             found = ways[fits[0]]
             if len(fits) > 1:
                 self.note = f"dates are read {fits[0]}; --{fits[1]} reads them otherwise"
@@ -191,5 +195,5 @@ def _fits(text: str, form: str) -> bool:
 
 
 def _span(texts: Iterable[str], form: str) -> timedelta:
-    read = [datetime.strptime(text, form) for text in texts if _fits(text, form)]  # noqa: DTZ007
+    read = [datetime.strptime(text, form) for text in texts]  # noqa: DTZ007
     return max(read) - min(read)

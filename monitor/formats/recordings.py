@@ -159,7 +159,7 @@ def _table(file: Path, filled: list[tuple[int, str]], names: Sequence[str], foun
     first = filled[0][1] if filled else ""
     for place, (_, head) in enumerate(filled[:HEAD_WITHIN]):
         for delimiter in ",;\t|":
-            told = [name.strip() for name in _split(head, delimiter)]
+            told = [name.strip() for name in _head(head, delimiter)]
             columns = columns_of(told) if len(told) > 1 else None
             if columns is not None:
                 return _cut(told, columns, delimiter, filled[place + 1 :], found)
@@ -176,6 +176,14 @@ def _unnamed(file: Path, head: str) -> str:
         f"{','.join(OURS)}, or a time and a column for each metric, as in time,spo2,pulse_rate; "
         "--columns names what the file does not"
     )
+
+
+def _head(line: str, delimiter: str) -> list[str]:
+    """Return the cells of a line that may name the columns; one that cannot be cut names none."""
+    try:
+        return _split(line, delimiter)
+    except Refused:
+        return []
 
 
 def _split(line: str, delimiter: str) -> list[str]:
